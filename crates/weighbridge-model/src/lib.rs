@@ -1,0 +1,33 @@
+//! The one model that every container is read into and every question is asked of.
+//!
+//! A leaf crate: no I/O. Tensors know their type, shape and role, and reach their bytes through a
+//! [`Storage`] and a [`Layout`]; nothing here holds weights, and nothing copies them to look at them.
+
+#![forbid(unsafe_code)]
+
+#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
+compile_error!("weighbridge runs on 64-bit little-endian hosts");
+
+mod chunks;
+pub mod dtype;
+mod error;
+mod finding;
+mod graph;
+mod layout;
+mod limits;
+mod model;
+pub mod storage;
+mod tensor;
+mod value;
+
+pub use chunks::{BLOCK, Chunk};
+pub use dtype::{Class, DType};
+pub use error::{Error, Place, Result};
+pub use finding::{Finding, Severity};
+pub use graph::{Attribute, Dim, Graph, GraphValue, Node, ValueId};
+pub use layout::{Layout, View};
+pub use limits::Limits;
+pub use model::{Model, Module, Part, is_optimizer_key, nearest};
+pub use storage::Storage;
+pub use tensor::{Role, Tensor, TensorId, element_count};
+pub use value::Value;

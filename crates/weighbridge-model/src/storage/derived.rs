@@ -1,0 +1,191 @@
+//! Storages that are computed from others as they are read: nothing is materialised.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{ChunkVisitor, Storage, check_range};
+use crate::{DType, Result, Tensor, dtype};
+
+/// The same elements in the other byte order.
+#[derive(Debug)]
+pub struct Swapped {
+    inner: Arc<dyn Storage>,
+    width: usize,
+}
+
+impl Swapped {
+    /// Reverses the bytes of each unit of `width` bytes; a unit that the end cuts off is reversed as it is.
+    pub fn new(inner: Arc<dyn Storage>, width: usize) -> Self {
+        Swapped { inner, width: width.max(1) }
+    }
+}
+
+impl Storage for Swapped {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn can_seek(&self) -> bool {
+        self.inner.can_seek()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let width = self.width as u64;
+        let start = offset - offset % width;
+        let end = (offset + buffer.len() as u64).next_multiple_of(width).min(self.len());
+        let mut units = vec![0; end.saturating_sub(start) as usize];
+        self.inner.read_at(start, &mut units)?;
+        units.chunks_mut(self.width).for_each(<[u8]>::reverse);
+        let skip = (offset - start) as usize;
+        buffer.copy_from_slice(&units[skip..skip + buffer.len()]);
+        Ok(())
+    }
+
+    fn visit(&self, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
+        check_range(&range, self.len())?;
+        let width = self.width as u64;
+        let whole = range.start - range.start % width..range.end.next_multiple_of(width).min(self.len());
+        let mut pending: Vec<u8> = Vec::new();
+        let mut at = whole.start;
+        let mut emit = |units: &mut Vec<u8>, last: bool| {
+            let whole = if last { units.len() } else { units.len() - units.len() % self.width };
+            units[..whole].chunks_mut(self.width).for_each(<[u8]>::reverse);
+            let from = range.start.saturating_sub(at).min(whole as u64) as usize;
+            let to = (range.end.saturating_sub(at)).min(whole as u64) as usize;
+            if from < to {
+                visitor(at + from as u64, &units[from..to])?;
+            }
+            units.drain(..whole);
+            at += whole as u64;
+            Ok(())
+        };
+        self.inner.visit(whole, &mut |_, chunk| {
+            pending.extend_from_slice(chunk);
+            emit(&mut pending, false)
+        })?;
+        emit(&mut pending, true)
+    }
+
+    fn base(&self) -> Option<&Arc<dyn Storage>> {
+        Some(&self.inner)
+    }
+
+    fn will_need(&self, range: Range<u64>) {
+        self.inner.will_need(range);
+    }
+}
+
+/// The logical elements of a tensor, contiguous, mapped one by one into `dtype`.
+trait ElementMap: Send + Sync {
+    fn source(&self) -> &Tensor;
+    fn dtype(&self) -> DType;
+    fn map(&self, index: u64, x: f64) -> f64;
+}
+
+fn visit_mapped(map: &dyn ElementMap, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
+    let (from, to) = (map.source().dtype, map.dtype());
+    let width = to.chunk_bytes() as u64;
+    let elements = range.start / width..range.end.div_ceil(width);
+    let mut out = Vec::new();
+    map.source().visit(elements, &mut |chunk| {
+        out.clear();
+        for (i, element) in chunk.bytes.chunks_exact(from.chunk_bytes()).enumerate() {
+            dtype::push(to, map.map(chunk.first + i as u64, dtype::to_f64(from, element)), &mut out);
+        }
+        let at = chunk.first * width;
+        let skip = range.start.saturating_sub(at) as usize;
+        let end = (out.len() as u64).min(range.end - at) as usize;
+        visitor(at + skip as u64, &out[skip..end])
+    })
+}
+
+macro_rules! mapped_storage {
+    ($name:ident) => {
+        impl Storage for $name {
+            fn len(&self) -> u64 {
+                self.source.count().saturating_mul(ElementMap::dtype(self).chunk_bytes() as u64)
+            }
+
+            fn can_seek(&self) -> bool {
+                self.source.storage.can_seek()
+            }
+
+            fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+                self.visit(offset..offset.saturating_add(buffer.len() as u64), &mut |at, chunk| {
+                    let at = (at - offset) as usize;
+                    buffer[at..at + chunk.len()].copy_from_slice(chunk);
+                    Ok(())
+                })
+            }
+
+            fn visit(&self, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
+                check_range(&range, self.len())?;
+                visit_mapped(self, range, visitor)
+            }
+        }
+    };
+}
+
+/// A tensor's elements, contiguous, cast to a whole-byte real type (nearest, ties to even).
+#[derive(Debug)]
+pub struct Cast {
+    source: Tensor,
+    to: DType,
+}
+
+impl Cast {
+    /// Casts the elements of `source` as they are read. `to` must be at least a byte wide.
+    pub fn new(source: Tensor, to: DType) -> Self {
+        assert!(to.is_real() && !to.is_sub_byte(), "casts go to whole-byte real types");
+        Cast { source, to }
+    }
+}
+
+impl ElementMap for Cast {
+    fn source(&self) -> &Tensor {
+        &self.source
+    }
+    fn dtype(&self) -> DType {
+        self.to
+    }
+    fn map(&self, _: u64, x: f64) -> f64 {
+        x
+    }
+}
+
+mapped_storage!(Cast);
+
+/// A tensor's elements, contiguous, each multiplied by a factor of its index along one axis and rounded
+/// once to the tensor's own type: what folding a BatchNorm does to a convolution's weights.
+#[derive(Debug)]
+pub struct ScaledAxis {
+    source: Tensor,
+    factors: Vec<f64>,
+    /// Elements between neighbours along the axis.
+    inner: u64,
+}
+
+impl ScaledAxis {
+    /// Scales `source` along `axis`; one factor for each index along it.
+    ///
+    /// Panics where the number of factors is not the size of the axis: the caller computes both.
+    pub fn new(source: Tensor, axis: usize, factors: Vec<f64>) -> Self {
+        assert_eq!(source.shape[axis], factors.len() as u64, "one factor for each index along the axis");
+        let inner = source.shape[axis + 1..].iter().product();
+        ScaledAxis { source, factors, inner }
+    }
+}
+
+impl ElementMap for ScaledAxis {
+    fn source(&self) -> &Tensor {
+        &self.source
+    }
+    fn dtype(&self) -> DType {
+        self.source.dtype
+    }
+    fn map(&self, index: u64, x: f64) -> f64 {
+        x * self.factors[(index / self.inner % self.factors.len() as u64) as usize]
+    }
+}
+
+mapped_storage!(ScaledAxis);
