@@ -1,1 +1,20 @@
-#![doc = "stub"]
+//! Containers: telling them apart by content, and reading them lazily into the one model.
+//!
+//! [`format::FORMATS`] is the table; each format has a folder of its own. What lies beside the folders
+//! (`source`, `zip`, `pickle`, `protobuf`) knows nothing of tensors.
+
+#![deny(unsafe_code)]
+
+pub mod company;
+pub mod format;
+mod onnx;
+mod pickle;
+mod protobuf;
+mod pytorch;
+mod safetensors;
+#[allow(unsafe_code)]
+pub mod source;
+mod zip;
+
+pub use format::{FORMATS, Format, ReadOptions, by_id, open};
+pub use source::{Access, Source};

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::storage::visit_units;
 use crate::{DType, Error, Layout, Place, Result, Storage, Tensor, View, dtype};
 
 /// Elements in a block. Chunks end on block boundaries, so that figures do not depend on how work is split.
@@ -336,36 +337,14 @@ fn gather_streaming(
         gathered.clear();
         gathered.resize(((pass.end - pass.start) * width) as usize, 0);
         let span = wanted[0].0 * width..(wanted[wanted.len() - 1].0 + 1) * width;
-        // An element may be cut by a chunk's end: copy whatever part of it each chunk holds.
         let mut next = 0;
-        storage.visit(span, &mut |at, chunk| {
-            let end = at + chunk.len() as u64;
+        visit_units(storage, span, width as usize, &mut |at, units| {
+            let end = at + units.len() as u64;
             while let Some(&(position, to)) = wanted.get(next) {
-                let element = position * width;
-                if element >= end {
-                    break;
-                }
-                let (from, until) = (element.max(at), (element + width).min(end));
-                let target = u64::from(to) * width + (from - element);
-                gathered[target as usize..(target + until - from) as usize]
-                    .copy_from_slice(&chunk[(from - at) as usize..(until - at) as usize]);
-                if element + width > end {
-                    break;
-                }
+                let Some(from) = (position * width).checked_sub(at).filter(|_| position * width < end) else { break };
+                let (from, to) = (from as usize, (u64::from(to) * width) as usize);
+                gathered[to..to + width as usize].copy_from_slice(&units[from..from + width as usize]);
                 next += 1;
-            }
-            // Repeats of an element that this chunk cut: their parts are copied with the same chunk.
-            let mut repeat = next + 1;
-            while next < wanted.len() && wanted[next].0 * width < end && repeat < wanted.len() {
-                if wanted[repeat].0 != wanted[next].0 {
-                    break;
-                }
-                let (element, to) = (wanted[repeat].0 * width, wanted[repeat].1);
-                let from = element.max(at);
-                let target = u64::from(to) * width + (from - element);
-                gathered[target as usize..(target + end - from) as usize]
-                    .copy_from_slice(&chunk[(from - at) as usize..]);
-                repeat += 1;
             }
             Ok(())
         })?;

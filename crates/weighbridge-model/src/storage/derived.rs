@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{ChunkVisitor, Storage, check_range};
+use super::{ChunkVisitor, Storage, check_range, visit_units};
 use crate::{DType, Result, Tensor, dtype};
 
 /// The same elements in the other byte order.
@@ -45,25 +45,15 @@ impl Storage for Swapped {
         check_range(&range, self.len())?;
         let width = self.width as u64;
         let whole = range.start - range.start % width..range.end.next_multiple_of(width).min(self.len());
-        let mut pending: Vec<u8> = Vec::new();
-        let mut at = whole.start;
-        let mut emit = |units: &mut Vec<u8>, last: bool| {
-            let whole = if last { units.len() } else { units.len() - units.len() % self.width };
-            units[..whole].chunks_mut(self.width).for_each(<[u8]>::reverse);
-            let from = range.start.saturating_sub(at).min(whole as u64) as usize;
-            let to = (range.end.saturating_sub(at)).min(whole as u64) as usize;
-            if from < to {
-                visitor(at + from as u64, &units[from..to])?;
-            }
-            units.drain(..whole);
-            at += whole as u64;
-            Ok(())
-        };
-        self.inner.visit(whole, &mut |_, chunk| {
-            pending.extend_from_slice(chunk);
-            emit(&mut pending, false)
-        })?;
-        emit(&mut pending, true)
+        let mut units = Vec::new();
+        visit_units(&*self.inner, whole, self.width, &mut |at, chunk| {
+            units.clear();
+            units.extend_from_slice(chunk);
+            units.chunks_mut(self.width).for_each(<[u8]>::reverse);
+            let from = range.start.saturating_sub(at) as usize;
+            let to = (range.end - at).min(units.len() as u64) as usize;
+            visitor(at + from as u64, &units[from..to])
+        })
     }
 
     fn base(&self) -> Option<&Arc<dyn Storage>> {

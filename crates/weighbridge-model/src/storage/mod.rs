@@ -118,3 +118,36 @@ pub(crate) fn check_range(range: &Range<u64>, len: u64) -> Result<()> {
         format!("bytes {}..{} asked of a storage of {len} bytes", range.start, range.end),
     ))
 }
+
+/// As [`Storage::visit`] with chunks that hold whole units of `width` bytes, counted from the start of the
+/// range; a last unit that the range cuts off comes as it is.
+pub(crate) fn visit_units(
+    storage: &dyn Storage,
+    range: Range<u64>,
+    width: usize,
+    visitor: &mut ChunkVisitor<'_>,
+) -> Result<()> {
+    let mut cut: Vec<u8> = Vec::with_capacity(width);
+    let mut cut_at = range.start;
+    storage.visit(range, &mut |mut at, mut chunk| {
+        if !cut.is_empty() {
+            let (head, tail) = chunk.split_at((width - cut.len()).min(chunk.len()));
+            cut.extend_from_slice(head);
+            if cut.len() < width {
+                return Ok(());
+            }
+            visitor(cut_at, &cut)?;
+            cut.clear();
+            at += head.len() as u64;
+            chunk = tail;
+        }
+        let (whole, rest) = chunk.split_at(chunk.len() - chunk.len() % width);
+        if !whole.is_empty() {
+            visitor(at, whole)?;
+        }
+        cut_at = at + whole.len() as u64;
+        cut.extend_from_slice(rest);
+        Ok(())
+    })?;
+    if cut.is_empty() { Ok(()) } else { visitor(cut_at, &cut) }
+}
