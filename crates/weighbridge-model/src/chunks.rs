@@ -46,7 +46,10 @@ impl Tensor {
         let visited = if view.is_contiguous(&self.shape) {
             visit_contiguous(self.dtype, view.offset, range, &*self.storage, visitor)
         } else if self.dtype.is_sub_byte() {
-            Err(Error::unsupported(Place::default(), format!("strided view of packed {} elements", self.dtype)))
+            Err(Error::unsupported(
+                Place::default(),
+                format!("strided view of packed {} elements", self.dtype),
+            ))
         } else if self.storage.as_slice().is_some() || self.storage.can_seek() {
             gather_seeking(self.dtype, &self.shape, view, range, &*self.storage, visitor)
         } else {
@@ -330,7 +333,9 @@ fn gather_streaming(
         let pass = rest.start..rest.end.min((rest.start / PASS + 1) * PASS);
         wanted.clear();
         for_each_run(shape, view, &pass, |at, stride, count| {
-            wanted.extend((0..count).map(|i| (at as i64 + i as i64 * stride) as u64).zip(wanted.len() as u32..));
+            wanted.extend(
+                (0..count).map(|i| (at as i64 + i as i64 * stride) as u64).zip(wanted.len() as u32..),
+            );
             Ok(())
         })?;
         wanted.sort_unstable();
@@ -341,7 +346,9 @@ fn gather_streaming(
         visit_units(storage, span, width as usize, &mut |at, units| {
             let end = at + units.len() as u64;
             while let Some(&(position, to)) = wanted.get(next) {
-                let Some(from) = (position * width).checked_sub(at).filter(|_| position * width < end) else { break };
+                let Some(from) = (position * width).checked_sub(at).filter(|_| position * width < end) else {
+                    break;
+                };
                 let (from, to) = (from as usize, (u64::from(to) * width) as usize);
                 gathered[to..to + width as usize].copy_from_slice(&units[from..from + width as usize]);
                 next += 1;
@@ -352,7 +359,10 @@ fn gather_streaming(
         while !blocks.is_empty() {
             let block = first_block(&blocks);
             let bytes = (block.start - pass.start) * width..(block.end - pass.start) * width;
-            visitor(Chunk { first: block.start, bytes: &gathered[bytes.start as usize..bytes.end as usize] })?;
+            visitor(Chunk {
+                first: block.start,
+                bytes: &gathered[bytes.start as usize..bytes.end as usize],
+            })?;
             blocks.start = block.end;
         }
         rest.start = pass.end;

@@ -139,7 +139,10 @@ fn help_suffix(help: &Option<String>) -> String {
 fn near_suffix(near: &[String]) -> String {
     match near {
         [] => String::new(),
-        names => format!("; did you mean {}?", names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(" or ")),
+        names => format!(
+            "; did you mean {}?",
+            names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(" or ")
+        ),
     }
 }
 

@@ -45,8 +45,25 @@ pub struct Model {
 
 /// Keys under which trainers keep the weights, in the order in which they are looked for.
 const WEIGHT_KEYS: &[&str] = &[
-    "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "params_ema",
-    "weights", "generator", "g", "G", "ema", "model_ema", "state_dict_ema", "ema_state_dict", "teacher", "student",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "module",
+    "net",
+    "network",
+    "params",
+    "params_ema",
+    "weights",
+    "generator",
+    "g",
+    "G",
+    "ema",
+    "model_ema",
+    "state_dict_ema",
+    "ema_state_dict",
+    "teacher",
+    "student",
 ];
 
 impl Model {

@@ -6,7 +6,10 @@ mod format;
 use std::fmt;
 
 pub use convert::{push, to_f64, to_integer};
-pub use format::{BF16, F4_E2M1, F8_E4M3, F8_E4M3FNUZ, F8_E5M2, F8_E5M2FNUZ, F16, F32, FloatFormat, Specials, TF32, exponent};
+pub use format::{
+    BF16, F4_E2M1, F8_E4M3, F8_E4M3FNUZ, F8_E5M2, F8_E5M2FNUZ, F16, F32, FloatFormat, Specials, TF32,
+    exponent,
+};
 
 /// What kind of number an element is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,256 @@
+//! The kind of a layer, from the best witness there is: a class, an operator, or names and shapes.
+
+use std::collections::HashMap;
+
+use crate::{Model, Module, Node, TensorId, Value, roles};
+
+/// The node that first uses a tensor.
+pub(super) struct User<'a> {
+    pub(super) path: String,
+    node: &'a Node,
+}
+
+/// Operators whose tensors make a layer.
+const LAYER_OPERATORS: &[&str] = &[
+    "Conv",
+    "ConvTranspose",
+    "ConvInteger",
+    "QLinearConv",
+    "DeformConv",
+    "Gemm",
+    "MatMul",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "GroupNormalization",
+    "SimplifiedLayerNormalization",
+    "LSTM",
+    "GRU",
+    "RNN",
+    "PRelu",
+    "Gather",
+    "Attention",
+    "MatMulNBits",
+];
+
+/// The layer-making node that uses each initializer; the first in file order.
+pub(super) fn graph_users(model: &Model) -> HashMap<TensorId, User<'_>> {
+    let Some(graph) = &model.graph else { return HashMap::new() };
+    let tensors: HashMap<_, _> = graph.initializers.iter().copied().collect();
+    let mut users = HashMap::new();
+    for node in graph.nodes.iter().filter(|n| LAYER_OPERATORS.contains(&n.op.as_str())) {
+        for id in node.inputs.iter().flatten().filter_map(|v| tensors.get(v)) {
+            users.entry(*id).or_insert_with(|| User { path: node_path(model, node), node });
+        }
+    }
+    users
+}
+
+fn node_path(model: &Model, node: &Node) -> String {
+    let output = || {
+        let value = node.outputs.iter().flatten().next()?;
+        Some(model.graph.as_ref()?.values.get(value.0 as usize)?.name.clone())
+    };
+    if node.name.is_empty() {
+        output().unwrap_or_default()
+    } else {
+        node.name.trim_start_matches('/').to_owned()
+    }
+}
+
+/// The kind with its sizes, and whether it is a guess.
+pub(super) fn of(
+    model: &Model,
+    module: Option<&Module>,
+    user: Option<&User<'_>>,
+    path: &str,
+    tensors: &[TensorId],
+) -> (String, bool) {
+    let facts = Facts::of(model, tensors);
+    if let Some(module) = module {
+        let class = module.class.rsplit('.').next().unwrap_or(&module.class);
+        return (from_class(class, module, &facts), false);
+    }
+    match user {
+        Some(user) => (from_operator(user.node, &facts), false),
+        None => (from_names(path, &facts), true),
+    }
+}
+
+/// What a layer's tensors show.
+struct Facts<'a> {
+    leaves: HashMap<&'a str, &'a [u64]>,
+    scheme: Option<&'static str>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(model: &'a Model, tensors: &[TensorId]) -> Self {
+        let leaves = tensors
+            .iter()
+            .map(|&id| model.tensor(id))
+            .map(|t| (roles::split(&t.name).1, t.shape.as_slice()))
+            .collect::<HashMap<_, _>>();
+        let scheme = if leaves.contains_key("qweight") {
+            Some("packed 4-bit")
+        } else if leaves.contains_key("weight_scale_inv") {
+            Some("FP8 blocks")
+        } else if leaves.contains_key("SCB") || leaves.contains_key("absmax") {
+            Some("bitsandbytes")
+        } else {
+            None
+        };
+        Facts { leaves, scheme }
+    }
+
+    /// The weight's shape: by its usual name, otherwise the shape with the most dimensions.
+    fn weight(&self) -> &'a [u64] {
+        let named = self.leaves.get("weight").or_else(|| self.leaves.get("qweight")).copied();
+        named.unwrap_or_else(|| self.leaves.values().copied().max_by_key(|s| s.len()).unwrap_or(&[]))
+    }
+
+    fn has(&self, leaf: &str) -> bool {
+        self.leaves.contains_key(leaf)
+    }
+}
+
+fn int(module: &Module, name: &str) -> Option<i64> {
+    module.attributes.iter().find(|(n, _)| n == name)?.1.as_int()
+}
+
+/// A size that may be one number or a list: `3`, `3x5`; lists of equal numbers are written once.
+fn sizes(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::List(items) => {
+            let numbers: Vec<i64> = items.iter().filter_map(Value::as_int).collect();
+            let same = numbers.windows(2).all(|w| w[0] == w[1]);
+            let shown = if same { &numbers[..1.min(numbers.len())] } else { &numbers[..] };
+            Some(shown.iter().map(i64::to_string).collect::<Vec<_>>().join("x"))
+        }
+        other => other.as_int().map(|i| i.to_string()),
+    }
+}
+
+fn kernel(shape: &[u64]) -> String {
+    let sizes = shape.get(2..).unwrap_or(&[]);
+    if sizes.windows(2).all(|w| w[0] == w[1]) {
+        sizes.first().map(u64::to_string).unwrap_or_default()
+    } else {
+        sizes.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
+    }
+}
+
+/// `in->out kK [sS] [gG]` of a convolution's weight `[out, in/groups, …]`, or transposed
+/// `[in, out/groups, …]`.
+fn convolution(shape: &[u64], transposed: bool, stride: Option<String>, groups: u64) -> String {
+    let (Some(&a), Some(&b)) = (shape.first(), shape.get(1)) else { return String::new() };
+    let (input, output) = if transposed { (a, b * groups) } else { (b * groups, a) };
+    let mut text = format!(" {input}->{output} k{}", kernel(shape));
+    if let Some(stride) = stride.filter(|s| s != "1") {
+        text += &format!(" s{stride}");
+    }
+    if groups > 1 {
+        text += &format!(" g{groups}");
+    }
+    text
+}
+
+fn from_class(class: &str, module: &Module, facts: &Facts<'_>) -> String {
+    let weight = facts.weight();
+    let attribute = |name: &str| module.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+    if class.contains("Conv") && weight.len() >= 3 {
+        let groups = int(module, "groups").and_then(|g| u64::try_from(g).ok()).unwrap_or(1);
+        let transposed = class.contains("Transpose");
+        return format!("{class}{}", convolution(weight, transposed, sizes(attribute("stride")), groups));
+    }
+    match (class, weight) {
+        ("Embedding" | "EmbeddingBag", [rows, columns]) => format!("{class} {rows}x{columns}"),
+        (_, [out, input]) => format!("{class} {input}->{out}"),
+        (_, [n]) => format!("{class} {n}"),
+        _ => class.to_owned(),
+    }
+}
+
+fn from_operator(node: &Node, facts: &Facts<'_>) -> String {
+    let weight = facts.weight();
+    match node.op.as_str() {
+        op @ ("Conv" | "ConvTranspose") => {
+            let groups = node.attribute("group").and_then(Value::as_int).unwrap_or(1).max(1) as u64;
+            let stride = sizes(node.attribute("strides"));
+            let dims = weight.len().saturating_sub(2);
+            let transposed = op == "ConvTranspose";
+            format!("{op}{dims}d{}", convolution(weight, transposed, stride, groups))
+        }
+        "Gemm" => match (weight, node.attribute("transB").and_then(Value::as_int)) {
+            ([out, input], Some(1)) => format!("Linear {input}->{out}"),
+            ([input, out], _) => format!("Linear {input}->{out}"),
+            _ => "Linear".to_owned(),
+        },
+        "MatMul" => match weight {
+            [input, out] => format!("Linear {input}->{out}"),
+            _ => "MatMul".to_owned(),
+        },
+        "Gather" => match weight {
+            [rows, columns] => format!("Embedding {rows}x{columns}"),
+            _ => "Gather".to_owned(),
+        },
+        "BatchNormalization" => format!("BatchNorm {}", weight.first().copied().unwrap_or(0)),
+        op => match weight {
+            [n] => format!("{op} {n}"),
+            _ => op.to_owned(),
+        },
+    }
+}
+
+fn from_names(path: &str, facts: &Facts<'_>) -> String {
+    let weight = facts.weight();
+    let lower = path.to_ascii_lowercase();
+    let leaf = lower.rsplit('.').next().unwrap_or("");
+    let kind = if facts.has("running_mean") || facts.has("running_var") {
+        format!("BatchNorm {}", facts.leaves.get("running_mean").and_then(|s| s.first()).unwrap_or(&0))
+    } else if facts.has("in_proj_weight") || facts.has("q_proj_weight") {
+        let width = facts.leaves.get("in_proj_weight").and_then(|s| s.get(1)).unwrap_or(&0);
+        format!("MultiheadAttention {width}")
+    } else if facts.has("weight_ih_l0") {
+        let (rows, hidden) = (facts.leaves["weight_ih_l0"], facts.leaves.get("weight_hh_l0"));
+        let hidden = hidden.and_then(|s| s.get(1)).copied().unwrap_or(0);
+        let gates = rows.first().copied().unwrap_or(0).checked_div(hidden).unwrap_or(0);
+        let name = match gates {
+            4 => "LSTM",
+            3 => "GRU",
+            _ => "RNN",
+        };
+        format!("{name} {}->{hidden}", rows.get(1).unwrap_or(&0))
+    } else {
+        let says = |words: &[&str]| words.iter().any(|w| leaf.contains(w));
+        match weight {
+            [_, _, _, ..] if facts.leaves.len() <= 3 && (facts.has("weight") || facts.has("kernel")) => {
+                // A depthwise weight [n, 1, …] has as many groups as outputs.
+                let groups = if weight[1] == 1 && weight[0] > 1 { weight[0] } else { 1 };
+                format!("Conv{}d{}", weight.len() - 2, convolution(weight, false, None, groups))
+            }
+            [rows, columns] if says(&["emb", "wte", "wpe", "token"]) => format!("Embedding {rows}x{columns}"),
+            [_, _] if facts.has("qweight") => "Linear".to_owned(),
+            [out, input] if facts.has("weight") => format!("Linear {input}->{out}"),
+            [n] if facts.has("weight") => {
+                let name = if facts.has("bias") {
+                    if says(&["bn"]) { "BatchNorm" } else { "LayerNorm" }
+                } else if says(&["norm", "ln"]) {
+                    "RMSNorm"
+                } else if says(&["relu", "act"]) {
+                    "PReLU"
+                } else {
+                    "scale"
+                };
+                format!("{name} {n}")
+            }
+            shape => {
+                let shape = shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
+                format!("parameter {shape}").trim_end().to_owned()
+            }
+        }
+    };
+    match facts.scheme {
+        Some(scheme) => format!("{kind} ({scheme})"),
+        None => kind,
+    }
+}

@@ -1,0 +1,71 @@
+//! Layers: tensors that belong together, with the kind of layer they make up.
+//!
+//! The kind is told by the class of a pickled module, by the operator of a graph, or else guessed from
+//! names and shapes; a guess is marked as one.
+
+mod blocks;
+mod kind;
+
+use std::collections::HashMap;
+
+pub use blocks::{Block, collapse};
+
+use crate::{Model, Role, TensorId, roles};
+
+/// A layer of a network.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// Dotted module path, wrappers left out; the node's name where only a graph tells.
+    pub path: String,
+    /// Kind and sizes: `Conv2d 3->64 k7 s2`.
+    pub kind: String,
+    /// Whether the kind was inferred from names and shapes.
+    pub guessed: bool,
+    /// Its tensors, in file order.
+    pub tensors: Vec<TensorId>,
+}
+
+/// Last segments that make a tensor part of the layer named by what stands before them.
+fn layer_path(name: &str) -> &str {
+    // bitsandbytes keeps `x.weight.absmax` and `x.weight.quant_state.…` beside `x.weight`.
+    let name = name.find(".weight.").map_or(name, |at| &name[..at + ".weight".len()]);
+    roles::split(name).0
+}
+
+/// The layers of a model in file order: parameters, buffers and packed codes of its `state_dict`.
+pub fn layers(model: &Model) -> Vec<Layer> {
+    let relevant = |id: &TensorId| {
+        let t = model.tensor(*id);
+        t.in_state_dict && matches!(t.role, Role::Parameter | Role::Buffer | Role::Packed)
+    };
+    let ids: Vec<TensorId> = model.tensors.iter().map(|t| t.id).filter(relevant).collect();
+    let ddp = roles::is_data_parallel(ids.iter().map(|&id| model.tensor(id).name.as_str()));
+    let by_graph = kind::graph_users(model);
+    let modules: HashMap<&str, usize> =
+        model.modules.iter().enumerate().map(|(i, m)| (m.path.as_str(), i)).collect();
+
+    let mut groups: Vec<(String, String, Vec<TensorId>)> = Vec::new();
+    let mut index: HashMap<String, usize> = HashMap::new();
+    for id in ids {
+        let name = &model.tensor(id).name;
+        let node_path = by_graph.get(&id).map(|user| user.path.as_str());
+        let raw = match (layer_path(name), node_path) {
+            ("", Some(path)) => path,
+            (path, _) => path,
+        };
+        let at = *index.entry(raw.to_owned()).or_insert_with(|| {
+            groups.push((raw.to_owned(), roles::unwrapped(raw, ddp).into_owned(), Vec::new()));
+            groups.len() - 1
+        });
+        groups[at].2.push(id);
+    }
+    groups
+        .into_iter()
+        .map(|(raw, path, tensors)| {
+            let module = modules.get(raw.as_str()).map(|&i| &model.modules[i]);
+            let user = tensors.iter().find_map(|id| by_graph.get(id));
+            let (kind, guessed) = kind::of(model, module, user, &path, &tensors);
+            Layer { path, kind, guessed, tensors }
+        })
+        .collect()
+}
