@@ -22,7 +22,10 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
         return ("the file is empty", DOWNLOAD);
     }
     if text.starts_with("version https://git-lfs") {
-        return ("a Git LFS pointer: the model itself was not fetched", "run `git lfs pull` in its repository");
+        return (
+            "a Git LFS pointer: the model itself was not fetched",
+            "run `git lfs pull` in its repository",
+        );
     }
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         return ("an HTML page saved as a model, often a server's error message", DOWNLOAD);
@@ -51,13 +54,21 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
     }
     let printable = !head.is_empty() && head.iter().all(|b| matches!(b, 9 | 10 | 13 | 32..=126));
     if printable && (text.starts_with('{') || text.starts_with('[')) {
-        return ("a JSON document that is no safetensors index", "name the model's weight file or its folder");
+        return (
+            "a JSON document that is no safetensors index",
+            "name the model's weight file or its folder",
+        );
     }
-    if printable && text.lines().next().is_some_and(|l| !l.is_empty() && l.trim().bytes().all(|b| b.is_ascii_digit())) {
+    if printable
+        && text.lines().next().is_some_and(|l| !l.is_empty() && l.trim().bytes().all(|b| b.is_ascii_digit()))
+    {
         return ("a text file that begins with a number, as TensorRT .wts files do", LATER);
     }
     if printable {
         return ("a text file", "name the model's weight file");
     }
-    ("no signature of a known model format", "say which it is with --format, or see the list of formats in the README")
+    (
+        "no signature of a known model format",
+        "say which it is with --format, or see the list of formats in the README",
+    )
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use weighbridge_model::{Error, Finding, Limits, Model, Place, Result, Severity, nearest};
+use weighbridge_model::{Error, Finding, Limits, Model, Place, Result, Severity, nearest, roles};
 
 use crate::source::{Access, Source};
 use crate::{onnx, pytorch, safetensors};
@@ -79,7 +79,10 @@ pub fn by_id(id: &str) -> Result<&'static Format> {
 /// What the reader finds, or [`Error::NotAModel`] that says what the file is instead.
 pub fn open(path: &Path, format: Option<&Format>, options: &ReadOptions) -> Result<Model> {
     if path.is_dir() {
-        return safetensors::read_folder(path, options);
+        let mut model = safetensors::read_folder(path, options)?;
+        model.format = "safetensors";
+        roles::assign(&mut model);
+        return Ok(model);
     }
     let source = Source::open(path, options.access)?;
     let chosen = match format {
@@ -88,6 +91,7 @@ pub fn open(path: &Path, format: Option<&Format>, options: &ReadOptions) -> Resu
     };
     let mut model = (chosen.read)(&source, options)?;
     model.format = chosen.id;
+    roles::assign(&mut model);
     if let Some(finding) = extension_finding(path, chosen) {
         model.findings.push(finding);
     }

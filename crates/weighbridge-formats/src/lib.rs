@@ -7,6 +7,7 @@
 
 pub mod company;
 pub mod format;
+pub mod numpy;
 mod onnx;
 mod pickle;
 mod protobuf;

@@ -63,7 +63,12 @@ impl Source {
     /// A source over bytes that are already in memory.
     pub fn memory(name: impl Into<Arc<str>>, bytes: impl Into<Box<[u8]>>) -> Self {
         let bytes = bytes.into();
-        Source { name: name.into(), path: None, len: bytes.len() as u64, backing: Arc::new(Backing::Memory(bytes)) }
+        Source {
+            name: name.into(),
+            path: None,
+            len: bytes.len() as u64,
+            backing: Arc::new(Backing::Memory(bytes)),
+        }
     }
 
     /// Its name, for messages.
@@ -179,9 +184,8 @@ impl Storage for Region {
             return Err(Error::malformed(self.source.place(self.offset), what));
         }
         match &*self.source.backing {
-            Backing::Read(file) => {
-                read_exact_at(file, buffer, self.offset + offset).map_err(|e| Error::io(&*self.source.name, e))
-            }
+            Backing::Read(file) => read_exact_at(file, buffer, self.offset + offset)
+                .map_err(|e| Error::io(&*self.source.name, e)),
             _ => {
                 buffer.copy_from_slice(&self.as_slice().expect("addressable")[offset as usize..end as usize]);
                 Ok(())

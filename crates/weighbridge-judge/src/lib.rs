@@ -1,1 +1,9 @@
-#![doc = "stub"]
+//! Judgements: figures in, verdicts and findings out. Measures nothing itself.
+
+#![forbid(unsafe_code)]
+
+mod health;
+mod precision;
+
+pub use health::findings;
+pub use precision::{Precision, Verdict, judge, precision_findings};

@@ -1,1 +1,10 @@
-#![doc = "stub"]
+//! Drawing results: as JSON by the contract, and as text for a terminal. Measures nothing.
+
+#![forbid(unsafe_code)]
+
+pub mod json;
+pub mod spark;
+pub mod style;
+pub mod table;
+pub mod text;
+pub mod units;

@@ -1,4 +1,9 @@
 //! being written
-use weighbridge_model::*; use crate::{Source, ReadOptions, format::Confidence};
-pub fn sniff(_: &Source) -> Result<Option<Confidence>> { Ok(None) }
-pub fn read(source: &Source, _: &ReadOptions) -> Result<Model> { Err(crate::company::not_a_model(source)) }
+use crate::{ReadOptions, Source, format::Confidence};
+use weighbridge_model::*;
+pub fn sniff(_: &Source) -> Result<Option<Confidence>> {
+    Ok(None)
+}
+pub fn read(source: &Source, _: &ReadOptions) -> Result<Model> {
+    Err(crate::company::not_a_model(source))
+}

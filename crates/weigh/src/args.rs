@@ -1,0 +1,204 @@
+//! The command line, declared once: parsing, `--help` and completions all come from here.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  weigh model.pth                       what is in it, how it is distributed, does it survive FP16
+  weigh 'ckpt.pth#ema'                  one part of a checkpoint
+  weigh ls model.safetensors --hash     every tensor, with the sha256 of its values
+  weigh stats net.onnx -t '*.weight'    figures of the tensors that match
+  weigh show m.pth -t 'conv1.weight[0,:,3:5]'
+
+Exit status: 0 fine, 2 failure.";
+
+/// Look at, judge, move and prove the weights of neural networks.
+#[derive(Debug, Parser)]
+#[command(name = "weigh", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    #[command(flatten)]
+    pub report: ReportArgs,
+
+    /// When to use colour (NO_COLOR is obeyed).
+    #[arg(long, value_enum, default_value_t = Color::Auto, global = true, value_name = "WHEN")]
+    pub color: Color,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List tensors as a tree: names, types, shapes, roles.
+    #[command(visible_alias = "list")]
+    Ls(LsArgs),
+    /// Figures of every tensor: extremes, mean, deviation, zeros, NaN, histogram.
+    Stats(StatsArgs),
+    /// The values themselves.
+    Show(ShowArgs),
+    /// Print a shell's completion script.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What to open and how.
+#[derive(Debug, clap::Args)]
+pub struct InputArgs {
+    /// A file or folder; FILE#KEY names a part of a checkpoint.
+    #[arg(value_name = "FILE[#KEY]")]
+    pub file: String,
+
+    /// Read as this format, whatever the content looks like.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+
+    /// Read with system calls instead of mapping the file: for network file systems and files that may shrink.
+    #[arg(long)]
+    pub no_mmap: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which tensors, in which order.
+#[derive(Debug, clap::Args)]
+pub struct PickArgs {
+    /// Only tensors whose name matches; may be repeated. `*` also matches dots.
+    #[arg(short = 't', long = "tensor", value_name = "GLOB")]
+    pub tensors: Vec<String>,
+
+    /// Only tensors of this role (parameter, buffer, constant, optimizer, packed, other).
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+
+    /// Also tensors of a pickled module that its state_dict() leaves out.
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ReportArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct LsArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub pick: PickArgs,
+
+    /// The sha256 of each tensor's contiguous little-endian values.
+    #[arg(long)]
+    pub hash: bool,
+
+    /// Order by.
+    #[arg(long, value_enum, default_value_t = ListOrder::File)]
+    pub sort: ListOrder,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct StatsArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub pick: PickArgs,
+
+    /// Also the 100-bin histogram of magnitudes (torch.histc's rule) and counts by exponent.
+    #[arg(long)]
+    pub hist: bool,
+
+    /// Order by, largest first.
+    #[arg(long, value_enum, default_value_t = StatsOrder::File)]
+    pub sort: StatsOrder,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  weigh show m.pth -t 'fc.weight[0]'           one row
+  weigh show m.pth -t fc.weight --largest 5    the five largest magnitudes and where they are
+  weigh show m.pth -t fc.weight -o fc.npy      save it for NumPy")]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// The tensor, with an optional slice: NAME[0,:,3:5].
+    #[arg(short = 't', long = "tensor", value_name = "NAME[SLICE]")]
+    pub tensor: String,
+
+    /// Magnitudes instead of values.
+    #[arg(long)]
+    pub abs: bool,
+
+    /// All values of the slice in ascending order.
+    #[arg(long, conflicts_with_all = ["largest", "smallest"])]
+    pub sorted: bool,
+
+    /// The N largest magnitudes, with their indices.
+    #[arg(long, value_name = "N", conflicts_with = "smallest")]
+    pub largest: Option<usize>,
+
+    /// The N smallest magnitudes, with their indices.
+    #[arg(long, value_name = "N")]
+    pub smallest: Option<usize>,
+
+    /// Most values to print.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub limit: u64,
+
+    /// Save the slice as a NumPy array instead of printing it.
+    #[arg(short = 'o', long = "output", value_name = "FILE.npy")]
+    pub output: Option<PathBuf>,
+
+    /// Replace an existing output file.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListOrder {
+    /// As the file holds them.
+    File,
+    Name,
+    /// Largest first.
+    Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatsOrder {
+    /// As the file holds them.
+    File,
+    Name,
+    Count,
+    AbsMax,
+    Std,
+    Zero,
+    Nan,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Sets the choice for every stream.
+    pub fn apply(self) {
+        match self {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}

@@ -1,0 +1,82 @@
+//! From the words of the command line to a model and the tensors that are meant.
+
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use weighbridge_formats::{Access, ReadOptions, by_id, open};
+use weighbridge_model::{Error, Model, Result, Role, Tensor, nearest, roles};
+
+use crate::args::{InputArgs, PickArgs};
+
+/// A model that was opened.
+pub struct Opened {
+    /// The file as the user named it, without the selector.
+    pub file: String,
+    /// The part that the user selected.
+    pub selected: Option<String>,
+    /// The model, or the selected part of it.
+    pub model: Model,
+}
+
+/// Opens `FILE` or `FILE#KEY`. A file whose own name holds the `#` is taken as it is.
+pub fn read(args: &InputArgs) -> Result<Opened> {
+    let (file, key) = match args.file.rsplit_once('#') {
+        Some((file, key)) if !Path::new(&args.file).exists() => (file, Some(key)),
+        _ => (args.file.as_str(), None),
+    };
+    let format = args.format.as_deref().map(by_id).transpose()?;
+    let options = ReadOptions { access: Access { no_mmap: args.no_mmap }, ..ReadOptions::default() };
+    let model = open(Path::new(file), format, &options)?;
+    let model = match key.filter(|k| !k.is_empty()) {
+        Some(key) => model.select(key)?,
+        None => model,
+    };
+    Ok(Opened { file: file.to_owned(), selected: key.map(str::to_owned), model })
+}
+
+/// The tensors that match, in file order, and how many the `state_dict` leaves out.
+pub fn pick<'a>(model: &'a Model, args: &PickArgs) -> Result<(Vec<&'a Tensor>, usize)> {
+    let globs = globs(&args.tensors)?;
+    let role = args.role.as_deref().map(role).transpose()?;
+    let ddp = roles::is_data_parallel(model.tensors.iter().map(|t| t.name.as_str()));
+    let matches = |t: &Tensor| {
+        args.tensors.is_empty() || globs.is_match(&t.name) || globs.is_match(&*roles::unwrapped(&t.name, ddp))
+    };
+    let mut hidden = 0;
+    let mut picked = Vec::new();
+    for tensor in &model.tensors {
+        if !matches(tensor) || role.is_some_and(|r| r != tensor.role) {
+            continue;
+        }
+        if tensor.in_state_dict || args.all {
+            picked.push(tensor);
+        } else {
+            hidden += 1;
+        }
+    }
+    if picked.is_empty() && !args.tensors.is_empty() {
+        let wanted = args.tensors.join(", ");
+        let near = nearest(&wanted, model.tensors.iter().map(|t| t.name.as_str()));
+        return Err(Error::NotFound { kind: "tensor", name: wanted, near });
+    }
+    Ok((picked, hidden))
+}
+
+fn role(name: &str) -> Result<Role> {
+    let all =
+        [Role::Parameter, Role::Buffer, Role::Constant, Role::OptimizerState, Role::Packed, Role::Other];
+    all.into_iter().find(|r| r.as_str() == name).ok_or_else(|| Error::NotFound {
+        kind: "role",
+        name: name.to_owned(),
+        near: nearest(name, all.iter().map(|r| r.as_str())),
+    })
+}
+
+fn globs(patterns: &[String]) -> Result<GlobSet> {
+    let mut builder = GlobSetBuilder::new();
+    for pattern in patterns {
+        let usage = |e: globset::Error| Error::Usage { what: format!("'{pattern}' is no glob: {}", e.kind()) };
+        builder.add(GlobBuilder::new(pattern).literal_separator(false).build().map_err(usage)?);
+    }
+    builder.build().map_err(|e| Error::Usage { what: e.to_string() })
+}

@@ -1,0 +1,143 @@
+//! Whether weights survive a number format, judged by the error that rounding causes.
+//!
+//! Tiny numbers that vanish are harmless beside large ones of the same tensor: what counts is the noise that
+//! rounding adds relative to the signal (SQNR = 10 log10(Σx² / Σ(x - round(x))²)), and whether anything
+//! leaves the range.
+
+use weighbridge_measure::{Summary, Survival};
+use weighbridge_model::{Finding, Role, Severity, Tensor, TensorId, Value};
+
+/// At least this SQNR is fine: 40 dB is an RMS error of 1 % of the tensor's RMS, about what INT8 costs a
+/// well-scaled layer. Sound FP16 rounding gives some 73 dB, BF16 55 dB.
+const FINE_DB: f64 = 40.0;
+/// Below this SQNR (an RMS error of 10 %) a tensor is not what it was.
+const UNSAFE_DB: f64 = 20.0;
+
+/// What a format does to a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Use it.
+    Fine,
+    /// Measure the outputs before you do.
+    Watch,
+    /// Keep this tensor wider, or rescale it.
+    Unsafe,
+}
+
+impl Verdict {
+    /// The JSON contract's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Fine => "fine",
+            Verdict::Watch => "watch",
+            Verdict::Unsafe => "unsafe",
+        }
+    }
+}
+
+/// The judgement on one tensor for one target format.
+#[derive(Debug, Clone)]
+pub struct Precision {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// Name of the format (`f16`, `bf16`).
+    pub target: &'static str,
+    /// What the figures are over: the whole tensor, for now.
+    pub granularity: &'static str,
+    /// The figures behind it.
+    pub survival: Survival,
+    /// 10 log10(signal / noise); `None` where rounding changes nothing.
+    pub sqnr_db: Option<f64>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// One sentence on why.
+    pub why: String,
+}
+
+/// Judges one tensor. `None` where there is nothing to judge: integers, packed codes, optimizer state, and
+/// tensors that are already stored in the format or a narrower one.
+pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<Precision> {
+    let judged = matches!(tensor.role, Role::Parameter | Role::Buffer | Role::Constant);
+    if !judged || !tensor.dtype.is_float() || summary.count == 0 {
+        return None;
+    }
+    let target = survival.format.name;
+    let largest = summary.abs_max.map_or(0.0, weighbridge_measure::Number::to_f64);
+    let sqnr_db = survival.sqnr_db();
+    let (verdict, why) = if survival.overflow > 0 {
+        let max = survival.format.max_finite();
+        (
+            Verdict::Unsafe,
+            format!(
+                "{} become infinite: the largest magnitude is {largest:.4e}, {target} ends at {max:.5e}",
+                values(survival.overflow)
+            ),
+        )
+    } else {
+        match sqnr_db {
+            None => (Verdict::Fine, "every value is kept exactly".to_owned()),
+            Some(db) if db < UNSAFE_DB => (
+                Verdict::Unsafe,
+                format!("rounding leaves {db:.1} dB: the whole tensor is small (largest {largest:.3e})"),
+            ),
+            Some(db) if db < FINE_DB => {
+                (Verdict::Watch, format!("rounding costs precision: {db:.1} dB are left (largest {largest:.3e})"))
+            }
+            Some(db) if survival.to_zero > 0 => (
+                Verdict::Fine,
+                format!(
+                    "{} vanish, harmless beside the largest of {largest:.3e}: {db:.1} dB are left",
+                    values(survival.to_zero)
+                ),
+            ),
+            Some(db) => (Verdict::Fine, format!("{db:.1} dB are left")),
+        }
+    };
+    Some(Precision {
+        tensor: tensor.id,
+        target,
+        granularity: "tensor",
+        survival: survival.clone(),
+        sqnr_db,
+        verdict,
+        why,
+    })
+}
+
+fn values(n: u64) -> String {
+    if n == 1 { "1 value".to_owned() } else { format!("{n} values") }
+}
+
+/// The judgement as a finding, where it is worth one.
+pub fn precision_findings(tensor: &Tensor, precision: &Precision) -> Option<Finding> {
+    let finding = match precision.verdict {
+        Verdict::Fine => return None,
+        Verdict::Unsafe if precision.survival.overflow > 0 => Finding::new(
+            "P101",
+            Severity::Error,
+            format!("does not survive {}: {}", precision.target, precision.why),
+            "keep this tensor in f32 or bf16, or scale it down and its consumer up",
+        ),
+        Verdict::Unsafe => Finding::new(
+            "P102",
+            Severity::Error,
+            format!("does not survive {}: {}", precision.target, precision.why),
+            "keep this tensor wider, or scale it up and its consumer down",
+        ),
+        Verdict::Watch => Finding::new(
+            "P103",
+            Severity::Warning,
+            format!("loses precision in {}: {}", precision.target, precision.why),
+            "compare outputs before and after the cast",
+        ),
+    };
+    let count = |n: u64| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+    Some(
+        finding
+            .with_tensor(&tensor.name)
+            .with_target(precision.target)
+            .with_figure("overflow", count(precision.survival.overflow))
+            .with_figure("to_zero", count(precision.survival.to_zero))
+            .with_figure("sqnr_db", precision.sqnr_db.map_or(Value::Null, Value::Float)),
+    )
+}

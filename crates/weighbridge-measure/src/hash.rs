@@ -1,0 +1,31 @@
+//! The identity of a tensor's values.
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use weighbridge_model::{Class, Limits, Result, Tensor};
+
+use crate::runner::check_expansion;
+
+/// The sha256 of each tensor's contiguous little-endian stored values, sub-byte types unpacked one a byte, in hexadecimal; `None`
+/// for opaque elements. `progress` is told the bytes that were hashed.
+///
+/// # Errors
+/// A failed read, or a view that repeats its storage beyond [`Limits::view_expansion`].
+pub fn sha256(tensors: &[&Tensor], progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Option<String>>> {
+    tensors
+        .par_iter()
+        .map(|tensor| {
+            if tensor.dtype.class() == Class::Opaque {
+                return Ok(None);
+            }
+            check_expansion(tensor, &Limits::default())?;
+            let mut hasher = Sha256::new();
+            tensor.visit(0..tensor.count(), &mut |chunk| {
+                hasher.update(chunk.bytes);
+                progress(chunk.bytes.len() as u64);
+                Ok(())
+            })?;
+            Ok(Some(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+        })
+        .collect()
+}
