@@ -162,6 +162,20 @@ impl Error {
         Error::Io { place: Place::source(path), cause }
     }
 
+    /// The same error with the file it concerns, where none is given yet.
+    #[must_use]
+    pub fn in_source(mut self, name: &str) -> Self {
+        if let Error::Io { place, .. }
+        | Error::Malformed { place, .. }
+        | Error::Unsupported { place, .. }
+        | Error::Limit { place, .. } = &mut self
+            && place.source.is_empty()
+        {
+            name.clone_into(&mut place.source);
+        }
+        self
+    }
+
     /// The same error with the name of the tensor it concerns, where none is given yet.
     #[must_use]
     pub fn in_tensor(mut self, name: &str) -> Self {

@@ -135,9 +135,21 @@ impl Model {
     }
 }
 
+/// Whether a top-level key is one under which trainers keep weights.
+pub fn is_weight_key(key: &str) -> bool {
+    WEIGHT_KEYS.contains(&key)
+}
+
 /// Whether a top-level key is where a trainer keeps its optimizer.
 pub fn is_optimizer_key(key: &str) -> bool {
-    key.to_ascii_lowercase().starts_with("optim")
+    let key = key.to_ascii_lowercase();
+    key.starts_with("optim") || key == "opt"
+}
+
+/// As [`nearest`] for a closed set: all of it where nothing is near.
+pub fn nearest_or_all<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    let near = nearest(name, names.clone());
+    if near.is_empty() { names.map(str::to_owned).collect() } else { near }
 }
 
 /// Up to three names nearest to `name`, best first; none that is not near at all.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::model::{is_optimizer_key, is_weight_key};
 use crate::{DType, Model, Role, Tensor};
 
 /// Path segments that wrappers put into names: DistributedDataParallel and DataParallel (`module`),
@@ -102,12 +103,27 @@ pub fn split(name: &str) -> (&str, &str) {
 pub fn assign(model: &mut Model) {
     let roles: Vec<Option<Role>> = {
         let names = Names::of(&model.tensors);
-        model.tensors.iter().map(|t| t.role_guessed.then(|| guess(t, &names))).collect()
+        let weights = model.weights_part().map(|p| p.key.as_str());
+        let aside = |t: &Tensor| weights.and_then(|weights| aside(&t.name, weights));
+        let role = |t: &Tensor| aside(t).unwrap_or_else(|| guess(t, &names));
+        model.tensors.iter().map(|t| t.role_guessed.then(|| role(t))).collect()
     };
     for (tensor, role) in model.tensors.iter_mut().zip(roles) {
         if let Some(role) = role {
             tensor.role = role;
         }
+    }
+}
+
+/// The role of a tensor that a checkpoint keeps beside its weights; `None` within weights.
+fn aside(name: &str, weights: &str) -> Option<Role> {
+    let key = name.split('.').next().unwrap_or(name);
+    if key == weights || is_weight_key(key) {
+        None
+    } else if is_optimizer_key(key) {
+        Some(Role::OptimizerState)
+    } else {
+        Some(Role::Other)
     }
 }
 

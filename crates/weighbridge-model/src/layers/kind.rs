@@ -65,16 +65,52 @@ pub(super) fn of(
     user: Option<&User<'_>>,
     path: &str,
     tensors: &[TensorId],
+    before: &mut Before,
 ) -> (String, bool) {
     let facts = Facts::of(model, tensors);
+    let was = std::mem::replace(before, before.after(&facts));
     if let Some(module) = module {
         let class = module.class.rsplit('.').next().unwrap_or(&module.class);
         return (from_class(class, module, &facts), false);
     }
     match user {
         Some(user) => (from_operator(user.node, &facts), false),
-        None => (from_names(path, &facts), true),
+        None => (from_names(path, &facts, &was), true),
     }
+}
+
+/// What a layer's own shapes do not tell: a depthwise convolution looks like one of a single input channel,
+/// and a normalization runs over as many dimensions as the network has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    /// Whether a convolution came before: only a network's first one has a single input channel.
+    convolved: bool,
+    /// Spatial dimensions of the network's convolutions.
+    dims: usize,
+}
+
+impl Before {
+    /// Before the first layer.
+    pub(super) fn first(model: &Model) -> Before {
+        let weights = model.tensors.iter().filter(|t| roles::split(&t.name).1 == "weight");
+        let dims = weights.map(|t| t.shape.len()).find(|&n| n > 2).map_or(1, |n| n - 2);
+        Before { convolved: false, dims }
+    }
+
+    fn after(self, facts: &Facts<'_>) -> Before {
+        Before { convolved: self.convolved || facts.weight().len() > 2, ..self }
+    }
+}
+
+/// Whether modules of torch's own name a parameter or buffer so.
+pub(super) fn is_usual_leaf(name: &str) -> bool {
+    const LEAVES: &[&str] =
+        &["weight", "bias", "running_mean", "running_var", "num_batches_tracked", "gamma", "beta", "kernel"];
+    const PREFIXES: &[&str] =
+        &["weight_", "bias_", "in_proj_", "q_proj_", "k_proj_", "v_proj_", "bias_k", "bias_v"];
+    LEAVES.contains(&name)
+        || PREFIXES.iter().any(|p| name.starts_with(p))
+        || matches!(name, "qweight" | "qzeros" | "scales" | "g_idx")
 }
 
 /// What a layer's tensors show.
@@ -162,10 +198,20 @@ fn from_class(class: &str, module: &Module, facts: &Facts<'_>) -> String {
         let transposed = class.contains("Transpose");
         return format!("{class}{}", convolution(weight, transposed, sizes(attribute("stride")), groups));
     }
-    match (class, weight) {
-        ("Embedding" | "EmbeddingBag", [rows, columns]) => format!("{class} {rows}x{columns}"),
-        (_, [out, input]) => format!("{class} {input}->{out}"),
-        (_, [n]) => format!("{class} {n}"),
+    let pair = |a: &str, b: &str| Some((int(module, a)?, int(module, b)?));
+    // The output projection within MultiheadAttention has a class of its own, for torch's internal reasons.
+    let class = if class == "NonDynamicallyQuantizableLinear" { "Linear" } else { class };
+    if let Some((input, hidden)) = pair("input_size", "hidden_size") {
+        return format!("{class} {input}->{hidden}");
+    }
+    if let Some(width) = int(module, "embed_dim") {
+        return format!("{class} {width}");
+    }
+    // Of a class that is not known, a weight is taken for what it usually is, and other tensors are not.
+    match facts.leaves.get("weight").copied() {
+        Some([rows, columns]) if class.contains("Embedding") => format!("{class} {rows}x{columns}"),
+        Some([out, input]) => format!("{class} {input}->{out}"),
+        Some([n]) => format!("{class} {n}"),
         _ => class.to_owned(),
     }
 }
@@ -201,12 +247,13 @@ fn from_operator(node: &Node, facts: &Facts<'_>) -> String {
     }
 }
 
-fn from_names(path: &str, facts: &Facts<'_>) -> String {
+fn from_names(path: &str, facts: &Facts<'_>, before: &Before) -> String {
     let weight = facts.weight();
     let lower = path.to_ascii_lowercase();
     let leaf = lower.rsplit('.').next().unwrap_or("");
     let kind = if facts.has("running_mean") || facts.has("running_var") {
-        format!("BatchNorm {}", facts.leaves.get("running_mean").and_then(|s| s.first()).unwrap_or(&0))
+        let dims = if before.dims <= 3 { format!("{}d", before.dims) } else { String::new() };
+        format!("BatchNorm{dims} {}", facts.leaves.get("running_mean").and_then(|s| s.first()).unwrap_or(&0))
     } else if facts.has("in_proj_weight") || facts.has("q_proj_weight") {
         let width = facts.leaves.get("in_proj_weight").and_then(|s| s.get(1)).unwrap_or(&0);
         format!("MultiheadAttention {width}")
@@ -225,7 +272,8 @@ fn from_names(path: &str, facts: &Facts<'_>) -> String {
         match weight {
             [_, _, _, ..] if facts.leaves.len() <= 3 && (facts.has("weight") || facts.has("kernel")) => {
                 // A depthwise weight [n, 1, …] has as many groups as outputs.
-                let groups = if weight[1] == 1 && weight[0] > 1 { weight[0] } else { 1 };
+                let depthwise = weight[1] == 1 && weight[0] > 1 && before.convolved;
+                let groups = if depthwise { weight[0] } else { 1 };
                 format!("Conv{}d{}", weight.len() - 2, convolution(weight, false, None, groups))
             }
             [rows, columns] if says(&["emb", "wte", "wpe", "token"]) => format!("Embedding {rows}x{columns}"),

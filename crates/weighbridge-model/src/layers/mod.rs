@@ -51,6 +51,8 @@ pub fn layers(model: &Model) -> Vec<Layer> {
         let node_path = by_graph.get(&id).map(|user| user.path.as_str());
         let raw = match (layer_path(name), node_path) {
             ("", Some(path)) => path,
+            // Tensors of a bare dict that no module would name so: each by itself.
+            ("", None) if !modules.contains_key("") && !kind::is_usual_leaf(name) => name,
             (path, _) => path,
         };
         let at = *index.entry(raw.to_owned()).or_insert_with(|| {
@@ -59,12 +61,13 @@ pub fn layers(model: &Model) -> Vec<Layer> {
         });
         groups[at].2.push(id);
     }
+    let mut before = kind::Before::first(model);
     groups
         .into_iter()
         .map(|(raw, path, tensors)| {
             let module = modules.get(raw.as_str()).map(|&i| &model.modules[i]);
             let user = tensors.iter().find_map(|id| by_graph.get(id));
-            let (kind, guessed) = kind::of(model, module, user, &path, &tensors);
+            let (kind, guessed) = kind::of(model, module, user, &path, &tensors, &mut before);
             Layer { path, kind, guessed, tensors }
         })
         .collect()

@@ -6,21 +6,29 @@ use std::sync::Arc;
 use super::{ChunkVisitor, Storage, check_range, visit_units};
 use crate::{DType, Result, Tensor, dtype};
 
-/// The same elements in the other byte order.
+/// The same elements, each changed in its own bytes.
 #[derive(Debug)]
-pub struct Swapped {
+pub struct PerUnit {
     inner: Arc<dyn Storage>,
     width: usize,
+    change: fn(&mut [u8]),
 }
 
-impl Swapped {
-    /// Reverses the bytes of each unit of `width` bytes; a unit that the end cuts off is reversed as it is.
-    pub fn new(inner: Arc<dyn Storage>, width: usize) -> Self {
-        Swapped { inner, width: width.max(1) }
+impl PerUnit {
+    /// Reverses the bytes of each unit of `width` bytes: the other byte order.
+    pub fn swapped(inner: Arc<dyn Storage>, width: usize) -> Self {
+        PerUnit { inner, width: width.max(1), change: <[u8]>::reverse }
+    }
+
+    /// Flips the sign of the little-endian float that ends each unit of `width` bytes: negates floats of
+    /// that width, conjugates complex numbers of that width.
+    pub fn sign_flipped(inner: Arc<dyn Storage>, width: usize) -> Self {
+        let change = |unit: &mut [u8]| unit.last_mut().into_iter().for_each(|byte| *byte ^= 0x80);
+        PerUnit { inner, width: width.max(1), change }
     }
 }
 
-impl Storage for Swapped {
+impl Storage for PerUnit {
     fn len(&self) -> u64 {
         self.inner.len()
     }
@@ -35,7 +43,7 @@ impl Storage for Swapped {
         let end = (offset + buffer.len() as u64).next_multiple_of(width).min(self.len());
         let mut units = vec![0; end.saturating_sub(start) as usize];
         self.inner.read_at(start, &mut units)?;
-        units.chunks_mut(self.width).for_each(<[u8]>::reverse);
+        units.chunks_exact_mut(self.width).for_each(self.change);
         let skip = (offset - start) as usize;
         buffer.copy_from_slice(&units[skip..skip + buffer.len()]);
         Ok(())
@@ -49,7 +57,7 @@ impl Storage for Swapped {
         visit_units(&*self.inner, whole, self.width, &mut |at, chunk| {
             units.clear();
             units.extend_from_slice(chunk);
-            units.chunks_mut(self.width).for_each(<[u8]>::reverse);
+            units.chunks_exact_mut(self.width).for_each(self.change);
             let from = range.start.saturating_sub(at) as usize;
             let to = (range.end - at).min(units.len() as u64) as usize;
             visitor(at + from as u64, &units[from..to])
@@ -73,16 +81,16 @@ trait ElementMap: Send + Sync {
 }
 
 fn visit_mapped(map: &dyn ElementMap, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
-    let (from, to) = (map.source().dtype, map.dtype());
+    let to = map.dtype();
     let width = to.chunk_bytes() as u64;
     let elements = range.start / width..range.end.div_ceil(width);
     let mut out = Vec::new();
-    map.source().visit(elements, &mut |chunk| {
+    map.source().visit_values(elements, &mut |first, values| {
         out.clear();
-        for (i, element) in chunk.bytes.chunks_exact(from.chunk_bytes()).enumerate() {
-            dtype::push(to, map.map(chunk.first + i as u64, dtype::to_f64(from, element)), &mut out);
+        for (i, &x) in values.iter().enumerate() {
+            dtype::push(to, map.map(first + i as u64, x), &mut out);
         }
-        let at = chunk.first * width;
+        let at = first * width;
         let skip = range.start.saturating_sub(at) as usize;
         let end = (out.len() as u64).min(range.end - at) as usize;
         visitor(at + skip as u64, &out[skip..end])
@@ -116,7 +124,8 @@ macro_rules! mapped_storage {
     };
 }
 
-/// A tensor's elements, contiguous, cast to a whole-byte real type (nearest, ties to even).
+/// A tensor's real values (quantized ones dequantized), contiguous, cast to a whole-byte real type (nearest,
+/// ties to even).
 #[derive(Debug)]
 pub struct Cast {
     source: Tensor,

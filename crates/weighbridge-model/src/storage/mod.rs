@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::{Error, Place, Result};
 
-pub use derived::{Cast, ScaledAxis, Swapped};
+pub use derived::{Cast, PerUnit, ScaledAxis};
 pub use memory::Memory;
 
 /// Largest chunk, in bytes, that a storage hands to a visitor.
