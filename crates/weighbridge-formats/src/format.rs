@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use weighbridge_model::{Error, Finding, Limits, Model, Place, Result, Severity, nearest, roles};
+use weighbridge_model::{Error, Finding, Limits, Model, Place, Result, Severity, nearest_or_all, roles};
 
 use crate::source::{Access, Source};
 use crate::{onnx, pytorch, safetensors};
@@ -68,7 +68,7 @@ pub fn by_id(id: &str) -> Result<&'static Format> {
     FORMATS.iter().find(|f| f.id == id).ok_or_else(|| Error::NotFound {
         kind: "format",
         name: id.to_owned(),
-        near: nearest(id, FORMATS.iter().map(|f| f.id)),
+        near: nearest_or_all(id, FORMATS.iter().map(|f| f.id)),
     })
 }
 
@@ -85,16 +85,25 @@ pub fn open(path: &Path, format: Option<&Format>, options: &ReadOptions) -> Resu
         return Ok(model);
     }
     let source = Source::open(path, options.access)?;
-    let chosen = match format {
-        Some(format) => format,
-        None => sniff(&source)?.ok_or_else(|| crate::company::not_a_model(&source))?,
-    };
-    let mut model = (chosen.read)(&source, options)?;
-    model.format = chosen.id;
-    roles::assign(&mut model);
-    if let Some(finding) = extension_finding(path, chosen) {
+    let mut model = read(&source, format, options)?;
+    if let Some(finding) = extension_finding(path, by_id(model.format)?) {
         model.findings.push(finding);
     }
+    Ok(model)
+}
+
+/// Reads a source as one model, as [`open`] does a file.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(source: &Source, format: Option<&Format>, options: &ReadOptions) -> Result<Model> {
+    let chosen = match format {
+        Some(format) => format,
+        None => sniff(source)?.ok_or_else(|| crate::company::not_a_model(source))?,
+    };
+    let mut model = (chosen.read)(source, options)?;
+    model.format = chosen.id;
+    roles::assign(&mut model);
     Ok(model)
 }
 

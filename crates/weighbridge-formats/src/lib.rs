@@ -9,13 +9,13 @@ pub mod company;
 pub mod format;
 pub mod numpy;
 mod onnx;
-mod pickle;
+pub mod pickle;
 mod protobuf;
 mod pytorch;
 mod safetensors;
 #[allow(unsafe_code)]
 pub mod source;
-mod zip;
+pub mod zip;
 
-pub use format::{FORMATS, Format, ReadOptions, by_id, open};
+pub use format::{FORMATS, Format, ReadOptions, by_id, open, read};
 pub use source::{Access, Source};

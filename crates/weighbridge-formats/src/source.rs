@@ -43,12 +43,14 @@ impl Source {
     pub fn open(path: &Path, access: Access) -> Result<Self> {
         let name: Arc<str> = path.display().to_string().into();
         let io = |cause| Error::io(&*name, cause);
+        let regular = |metadata: std::fs::Metadata| match metadata.is_file() {
+            true => Ok(metadata.len()),
+            false => Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))),
+        };
+        // Before opening too: opening a pipe waits for its writer.
+        regular(std::fs::metadata(path).map_err(io)?)?;
         let file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if !metadata.is_file() {
-            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-        }
-        let len = metadata.len();
+        let len = regular(file.metadata().map_err(io)?)?;
         let backing = if access.no_mmap || len == 0 {
             Backing::Read(file)
         } else {

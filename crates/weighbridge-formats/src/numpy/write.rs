@@ -66,7 +66,10 @@ fn carried(tensor: &Tensor) -> Result<(Tensor, String)> {
     }
     let storage = Arc::new(Cast::new(codes, wide));
     let cast = Tensor::contiguous(&tensor.name, wide, tensor.shape.clone(), storage, &Place::default())?;
-    Ok((cast, format!("{} {:?}, widened to {wide}: NumPy has no {}", tensor.dtype, tensor.shape, tensor.dtype)))
+    Ok((
+        cast,
+        format!("{} {:?}, widened to {wide}: NumPy has no {}", tensor.dtype, tensor.shape, tensor.dtype),
+    ))
 }
 
 fn descr(dtype: DType) -> Option<&'static str> {

@@ -1,0 +1,252 @@
+//! `NodeProto` and `AttributeProto`.
+
+use std::ops::Range;
+
+use weighbridge_model::{Attribute, Error, Node, Result, Role, TensorId, Value};
+
+use super::check::label;
+use super::graph::{Reader, Scope};
+use super::tensor::{self, Sparse};
+use super::usage;
+use crate::protobuf::{Field, Message};
+
+/// Longest list that an attribute keeps; longer ones (the trees of a forest) are kept by name and count.
+const LIST: usize = 1 << 16;
+
+/// The operator domain of this name: the default one has two spellings.
+pub(super) fn domain(name: String) -> String {
+    if name == "ai.onnx" { String::new() } else { name }
+}
+
+/// An attribute's content, before its kind is known.
+#[derive(Default)]
+struct Content<'a> {
+    name: String,
+    kind: i64,
+    reference: String,
+    float: f32,
+    int: i64,
+    string: Option<Range<u64>>,
+    numbers: Vec<Value>,
+    /// How many numbers or strings there are, kept or not.
+    listed: usize,
+    messages: Vec<(u32, Message<'a>)>,
+    /// Number of the last content field, which tells the kind where the writer does not.
+    last: u32,
+}
+
+impl Reader {
+    /// Reads a node into `scope`.
+    pub(super) fn node(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<()> {
+        self.item(&message.place())?;
+        let mut node = Node {
+            name: String::new(),
+            domain: String::new(),
+            op: String::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            attributes: Vec::new(),
+        };
+        let mut attributes = Vec::new();
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                1 => node.inputs.push(self.named(scope, &field)?),
+                2 => node.outputs.push(self.named(scope, &field)?),
+                3 => node.name = field.text()?,
+                4 => node.op = field.text()?,
+                // Their tensors are named after the output, which may come later.
+                5 => attributes.push(field.message()?),
+                7 => node.domain = domain(field.text()?),
+                _ => {}
+            }
+        }
+        let shown = label(&scope.graph, &node);
+        let in_node = |error| in_node(error, &shown);
+        if node.op.is_empty() {
+            return Err(in_node(Error::malformed(message.place(), "a node without an operator")));
+        }
+        let index = scope.graph.nodes.len() as u32;
+        for (slot, &input) in node.inputs.iter().enumerate() {
+            if let Some(value) = input {
+                scope.used(value, usage::of(&node, slot));
+            }
+        }
+        for &output in node.outputs.iter().flatten() {
+            scope.made(output, index, &mut self.faults);
+        }
+        let output = node.outputs.iter().flatten().next().copied();
+        // Tensors bear the output's name rather than the node's.
+        let owner = output.map_or_else(|| shown.clone(), |v| scope.graph.values[v.0 as usize].name.clone());
+        for attribute in attributes {
+            let read = self.attribute(scope, &attribute, &owner).map_err(in_node)?;
+            if let (("value", &Attribute::Tensor(id)), Some(output)) = ((read.0.as_str(), &read.1), output)
+                && node.op == "Constant"
+            {
+                scope.inline(output, id);
+            }
+            node.attributes.push(read);
+        }
+        scope.graph.nodes.push(node);
+        Ok(())
+    }
+
+    fn attribute(
+        &mut self,
+        scope: &mut Scope,
+        message: &Message<'_>,
+        owner: &str,
+    ) -> Result<(String, Attribute)> {
+        let mut content = self.content(message)?;
+        // The kind's number and its field's differ; writers before IR version 2 gave no kind.
+        let field = match content.kind {
+            1..=10 => [2, 3, 4, 5, 6, 7, 8, 9, 10, 11][content.kind as usize - 1],
+            11 => 22,
+            12 => 23,
+            13 => 14,
+            14 => 15,
+            _ => content.last,
+        };
+        let name = std::mem::take(&mut content.name);
+        let path = format!("{owner}@{name}");
+        let messages: Vec<Message<'_>> =
+            content.messages.drain(..).filter(|(n, _)| *n == field).map(|(_, m)| m).collect();
+        let attribute = match field {
+            _ if !content.reference.is_empty() => {
+                Attribute::Opaque(format!("reference to '{}'", content.reference))
+            }
+            2 => Attribute::Value(Value::Float(f64::from(content.float))),
+            3 => Attribute::Value(Value::Int(content.int)),
+            4 => Attribute::Value(string(message, content.string.unwrap_or_default())?),
+            7..=9 if content.listed > LIST => Attribute::Opaque(format!("list of {}", content.listed)),
+            7..=9 => Attribute::Value(Value::List(content.numbers)),
+            5 => match messages.as_slice() {
+                [tensor] => Attribute::Tensor(self.constant(tensor, path)?),
+                _ => return Err(not_one(message, &name, messages.len(), "tensor")),
+            },
+            10 => {
+                let numbered = messages.iter().enumerate();
+                let tensors =
+                    numbered.map(|(i, t)| self.constant(t, format!("{path}.{i}")).map(Value::Tensor));
+                Attribute::Value(Value::List(tensors.collect::<Result<_>>()?))
+            }
+            6 => match messages.as_slice() {
+                [graph] => Attribute::Graph(Box::new(self.subgraph(scope, graph)?)),
+                _ => return Err(not_one(message, &name, messages.len(), "graph")),
+            },
+            11 => {
+                for graph in &messages {
+                    self.subgraph(scope, graph)?;
+                }
+                Attribute::Opaque(format!("{} graphs", messages.len()))
+            }
+            22 | 23 => {
+                let single = field == 22;
+                let mut read = Vec::new();
+                for (i, tensor) in messages.iter().enumerate() {
+                    let path = if single { path.clone() } else { format!("{path}.{i}") };
+                    read.push(self.sparse_constant(tensor, path)?);
+                }
+                match read.pop() {
+                    Some(last) if single => Attribute::Value(last),
+                    last => {
+                        read.extend(last);
+                        Attribute::Value(Value::List(read))
+                    }
+                }
+            }
+            14 | 15 => Attribute::Opaque("type".to_owned()),
+            _ => Attribute::Opaque("nothing".to_owned()),
+        };
+        Ok((name, attribute))
+    }
+
+    fn content<'a>(&mut self, message: &Message<'a>) -> Result<Content<'a>> {
+        let mut content = Content::default();
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                1 => content.name = field.text()?,
+                2 => content.float = field.float()?,
+                3 => content.int = field.int()?,
+                4 => content.string = Some(field.bytes()?),
+                5 | 6 | 10 | 11 | 22 | 23 => content.messages.push((field.number, field.message()?)),
+                7 | 8 => self.list(&mut content, &field)?,
+                9 => {
+                    content.listed += 1;
+                    if content.listed <= LIST {
+                        content.numbers.push(string(message, field.bytes()?)?);
+                    }
+                }
+                20 => content.kind = field.int()?,
+                21 => content.reference = field.text()?,
+                _ => {}
+            }
+            if matches!(field.number, 2..=11 | 14 | 15 | 22 | 23) {
+                content.last = field.number;
+            }
+        }
+        Ok(content)
+    }
+
+    fn list(&mut self, content: &mut Content<'_>, field: &Field<'_>) -> Result<()> {
+        let mut numbers = field.numbers();
+        while !numbers.is_done() {
+            let value = match field.number {
+                7 => Value::Float(f64::from(f32::from_le_bytes(numbers.fixed()?))),
+                _ => Value::Int(numbers.varint()? as i64),
+            };
+            content.listed += 1;
+            if content.listed <= LIST {
+                self.item(&field.place())?;
+                content.numbers.push(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// A tensor of an attribute; a `Constant` node's may turn out to be a weight.
+    fn constant(&mut self, message: &Message<'_>, name: String) -> Result<TensorId> {
+        let tensor = tensor::read(message, Some(name), &self.limits, &mut self.external)?;
+        self.push(tensor.with_role(Role::Constant, false), message)
+    }
+
+    fn sparse_constant(&mut self, message: &Message<'_>, name: String) -> Result<Value> {
+        let Sparse { values, indices, dims } =
+            tensor::read_sparse(message, Some(name), &self.limits, &mut self.external)?;
+        let values = self.push(values.with_role(Role::Constant, false), message)?;
+        let indices = self.push(indices.with_role(Role::Constant, false), message)?;
+        let dims = dims.iter().map(|&d| Value::Int(d as i64)).collect();
+        Ok(Value::Map(vec![
+            ("values".to_owned(), Value::Tensor(values)),
+            ("indices".to_owned(), Value::Tensor(indices)),
+            ("dims".to_owned(), Value::List(dims)),
+        ]))
+    }
+}
+
+/// Text, or the count of bytes that are none.
+fn string(message: &Message<'_>, range: Range<u64>) -> Result<Value> {
+    let len = range.end - range.start;
+    let bytes = message.source().window(range.start, len)?;
+    Ok(match std::str::from_utf8(&bytes) {
+        Ok(text) => Value::Str(text.to_owned()),
+        Err(_) => Value::Bytes(len),
+    })
+}
+
+fn not_one(message: &Message<'_>, name: &str, count: usize, kind: &str) -> Error {
+    Error::malformed(message.place(), format!("attribute '{name}' has {count} {kind}s, where it has one"))
+}
+
+/// The same error with the name of the innermost node that it concerns.
+fn in_node(mut error: Error, node: &str) -> Error {
+    if let Error::Io { place, .. }
+    | Error::Malformed { place, .. }
+    | Error::Unsupported { place, .. }
+    | Error::Limit { place, .. } = &mut error
+    {
+        place.node.get_or_insert_with(|| node.to_owned());
+    }
+    error
+}

@@ -1,0 +1,217 @@
+//! `TensorProto` and `SparseTensorProto`: where a tensor's elements are, never the elements.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use weighbridge_model::storage::Memory;
+use weighbridge_model::{DType, Error, Layout, Limits, Place, Result, Storage, Tensor, element_count};
+
+use super::external::{Entry, External};
+use super::{graph, typed};
+use crate::protobuf::{Field, Message};
+
+/// Element types by their number in the format. 27 and 28 are six-bit floats; 0 is "undefined".
+const DTYPES: [Option<DType>; 27] = [
+    None,
+    Some(DType::F32),
+    Some(DType::U8),
+    Some(DType::I8),
+    Some(DType::U16),
+    Some(DType::I16),
+    Some(DType::I32),
+    Some(DType::I64),
+    Some(DType::Str),
+    Some(DType::Bool),
+    Some(DType::F16),
+    Some(DType::F64),
+    Some(DType::U32),
+    Some(DType::U64),
+    Some(DType::C64),
+    Some(DType::C128),
+    Some(DType::BF16),
+    Some(DType::F8E4M3),
+    Some(DType::F8E4M3Fnuz),
+    Some(DType::F8E5M2),
+    Some(DType::F8E5M2Fnuz),
+    Some(DType::U4),
+    Some(DType::I4),
+    Some(DType::F4E2M1),
+    Some(DType::F8E8M0),
+    Some(DType::U2),
+    Some(DType::I2),
+];
+
+/// The element type of this number.
+pub(super) fn dtype(number: i64) -> Option<DType> {
+    *DTYPES.get(usize::try_from(number).ok()?)?
+}
+
+/// Adds the sizes in `field`, packed or a single one.
+pub(super) fn push_dims(dims: &mut Vec<u64>, field: &Field<'_>, limits: &Limits) -> Result<()> {
+    let mut numbers = field.numbers();
+    while !numbers.is_done() {
+        let size = numbers.varint()? as i64;
+        let size = u64::try_from(size)
+            .map_err(|_| Error::malformed(field.place(), format!("a dimension of size {size}")))?;
+        dims.push(size);
+        if dims.len() > limits.dims {
+            let (asked, allowed) = (dims.len() as u64, limits.dims as u64);
+            return Err(Error::Limit {
+                place: field.place(),
+                what: "dimensions of a tensor",
+                asked,
+                allowed,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a tensor says of itself.
+#[derive(Default)]
+struct Header {
+    name: String,
+    dims: Vec<u64>,
+    data_type: i64,
+    raw: Option<Range<u64>>,
+    /// Whether any typed field has content.
+    typed: bool,
+    strings: u64,
+    external: Entry,
+    is_external: bool,
+}
+
+impl Header {
+    fn read(message: &Message<'_>, limits: &Limits) -> Result<Self> {
+        let mut header = Header::default();
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                1 => push_dims(&mut header.dims, &field, limits)?,
+                2 => header.data_type = field.int()?,
+                3 => {
+                    let what = "a tensor in segments, which no writer is known to make";
+                    return Err(Error::unsupported(field.place(), what));
+                }
+                4 | 5 | 7 | 10 | 11 => header.typed |= field.len() > 0,
+                6 => header.strings += 1,
+                8 => header.name = field.text()?,
+                9 => header.raw = Some(field.bytes()?).filter(|r| !r.is_empty()),
+                13 => {
+                    let (key, value) = graph::entry(&field.message()?)?;
+                    match key.as_str() {
+                        "location" => header.external.location = value,
+                        "offset" => header.external.offset = Some(value),
+                        "length" => header.external.length = Some(value),
+                        _ => {}
+                    }
+                }
+                14 => header.is_external = field.int()? == 1,
+                _ => {}
+            }
+        }
+        Ok(header)
+    }
+
+    fn dtype(&self, place: &Place) -> Result<DType> {
+        let what = match self.data_type {
+            0 => "no element type".to_owned(),
+            27 => "element type FLOAT6E2M3, six bits wide, which is not read".to_owned(),
+            28 => "element type FLOAT6E3M2, six bits wide, which is not read".to_owned(),
+            n => match dtype(n) {
+                Some(dtype) => return Ok(dtype),
+                None => format!("element type {n}, which is none of ONNX up to IR version 14"),
+            },
+        };
+        Err(match self.data_type {
+            27 | 28 => Error::unsupported(place.clone(), what),
+            _ => Error::malformed(place.clone(), what),
+        })
+    }
+}
+
+/// Reads a tensor, under `name` where one is given, and under its own otherwise.
+///
+/// # Errors
+/// Where its data are not exactly what its type and shape ask for.
+pub(super) fn read(
+    message: &Message<'_>,
+    name: Option<String>,
+    limits: &Limits,
+    external: &mut External,
+) -> Result<Tensor> {
+    let mut header = match (Header::read(message, limits), &name) {
+        (Err(e), Some(name)) => return Err(e.in_tensor(name)),
+        (header, _) => header?,
+    };
+    let name = name.unwrap_or_else(|| std::mem::take(&mut header.name));
+    let place = message.place().tensor(&name);
+    let dtype = header.dtype(&place)?;
+    let fault = |what: String| Error::malformed(place.clone(), what);
+    let count = element_count(&header.dims);
+    let (count, bytes) = count
+        .and_then(|count| Some((count, dtype.packed_bytes(count)?)))
+        .ok_or_else(|| fault(format!("shape {:?} has more elements than can be counted", header.dims)))?;
+    if header.raw.is_some() && (header.typed || header.strings > 0) {
+        return Err(fault(
+            "both raw_data and a typed field, where one of them holds the elements".to_owned(),
+        ));
+    }
+    if dtype == DType::Str {
+        if header.strings != count {
+            return Err(fault(format!("its shape asks for {count} strings, and it has {}", header.strings)));
+        }
+        let storage: Arc<dyn Storage> = Arc::new(Memory::new([]));
+        let mut tensor = Tensor::contiguous(name, dtype, header.dims, storage, &place)?;
+        tensor.layout = Layout::Opaque;
+        return Ok(tensor);
+    }
+    let storage = match header.raw {
+        _ if header.is_external => external.storage(&header.external, bytes, &place)?,
+        Some(raw) => {
+            let held = raw.end - raw.start;
+            if held != bytes {
+                let shape = &header.dims;
+                return Err(fault(format!("{dtype} {shape:?} takes {bytes} bytes, and raw_data has {held}")));
+            }
+            message.source().storage(raw.start, held)?
+        }
+        None => typed::storage(message, dtype, bytes).map_err(|e| e.in_tensor(&name))?,
+    };
+    Tensor::contiguous(name, dtype, header.dims, storage, &place)
+}
+
+/// A sparse tensor: its values, their indices, and the shape that they are spread over.
+pub(super) struct Sparse {
+    pub(super) values: Tensor,
+    pub(super) indices: Tensor,
+    pub(super) dims: Vec<u64>,
+}
+
+/// Reads a sparse tensor, under `name` where one is given.
+///
+/// # Errors
+/// As [`read`]; and where one of its two tensors is missing.
+pub(super) fn read_sparse(
+    message: &Message<'_>,
+    name: Option<String>,
+    limits: &Limits,
+    external: &mut External,
+) -> Result<Sparse> {
+    let (mut values, mut indices, mut dims) = (None, None, Vec::new());
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 => values = Some(field.message()?),
+            2 => indices = Some(field.message()?),
+            3 => push_dims(&mut dims, &field, limits)?,
+            _ => {}
+        }
+    }
+    let (Some(values), Some(indices)) = (values, indices) else {
+        return Err(Error::malformed(message.place(), "a sparse tensor without values or without indices"));
+    };
+    let values = read(&values, name, limits, external)?;
+    let indices = read(&indices, Some(format!("{}.indices", values.name)), limits, external)?;
+    Ok(Sparse { values, indices, dims })
+}

@@ -1,0 +1,342 @@
+//! The calls by which torch pickles a tensor, read as tensors.
+
+use std::sync::Arc;
+
+use weighbridge_model::{
+    DType, Error, Layout, Limits, Memory, PerUnit, Place, Result, Role, Storage, Tensor, View,
+};
+
+use super::names::{modern_module, storage_dtype, torch_dtype};
+use super::records::Records;
+use crate::pickle::{Node, NodeId, Object, Pickle};
+
+/// Longest list of per-channel scales that is taken; one a channel, so far beyond any real layer.
+const MAX_CHANNELS: u64 = 1 << 22;
+
+/// Reads tensors out of a pickle.
+pub struct Rebuilder<'a> {
+    /// The pickle's tree.
+    pub pickle: &'a Pickle,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Where the storages are.
+    pub records: &'a Records,
+    /// What the file may ask for.
+    pub limits: &'a Limits,
+}
+
+/// What a call turned out to make.
+pub enum Rebuilt {
+    /// A tensor, still without a name.
+    Tensor(Tensor),
+    /// A sparse tensor, by its dense components.
+    Sparse(Vec<(&'static str, NodeId)>),
+}
+
+/// A reference to a storage.
+struct Stored {
+    storage: Arc<dyn Storage>,
+    dtype: Option<DType>,
+}
+
+impl Rebuilder<'_> {
+    /// The tensor that an object stands for; `None` where it stands for something else.
+    ///
+    /// # Errors
+    /// A call with arguments that torch would not have written, a view that leaves its storage.
+    pub fn rebuild(&self, object: &Object) -> Result<Option<Rebuilt>> {
+        self.rebuild_call(object.callable, object.args, 0)
+    }
+
+    fn rebuild_call(&self, callable: NodeId, args: NodeId, depth: usize) -> Result<Option<Rebuilt>> {
+        let Some((module, name)) = self.pickle.global(callable) else { return Ok(None) };
+        let args = match self.pickle.sequence(args) {
+            Some(args) => args,
+            None => return Ok(None),
+        };
+        if depth > 8 {
+            return Err(self.fault("tensors wrapped in tensors, beyond any that torch writes"));
+        }
+        let tensor = match (modern_module(module), name) {
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
+                self.with_lazy_signs(self.strided(args, None)?, args.get(6))
+            }
+            ("torch._utils", "_rebuild_tensor_v3") => {
+                let dtype = self.dtype(self.arg(args, 6)?)?;
+                self.with_lazy_signs(self.strided(args, Some(dtype))?, args.get(7))
+            }
+            ("torch._utils", "_rebuild_qtensor") => self.quantized(args)?,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+                return Ok(match self.inner(self.arg(args, 0)?, depth)? {
+                    Some(Rebuilt::Tensor(t)) => Some(Rebuilt::Tensor(t.with_role(Role::Parameter, false))),
+                    other => other,
+                });
+            }
+            ("torch._tensor", "_rebuild_from_type_v2" | "_rebuild_from_type")
+            | ("torch._utils", "_rebuild_from_type_v2" | "_rebuild_from_type") => {
+                // (function, type, its arguments, attributes)
+                return self.rebuild_call(self.arg(args, 0)?, self.arg(args, 2)?, depth + 1);
+            }
+            ("torch._utils", "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor") => {
+                return self.sparse(args).map(Some);
+            }
+            ("torch._utils", "_rebuild_meta_tensor_no_storage") => {
+                let dtype = self.dtype(self.arg(args, 0)?)?;
+                let shape = self.sizes(self.arg(args, 1)?)?;
+                let mut tensor =
+                    Tensor::contiguous("", dtype, vec![0], Arc::new(Memory::new([])), &self.place())?;
+                (tensor.shape, tensor.layout) = (shape, Layout::Opaque);
+                tensor
+            }
+            (
+                "torch._utils",
+                "_rebuild_device_tensor_from_cpu_tensor"
+                | "_rebuild_device_tensor_from_numpy"
+                | "_rebuild_xla_tensor",
+            ) => return self.inner(self.arg(args, 0)?, depth),
+            ("numpy._core.numeric", "_frombuffer") => {
+                return Ok(self.buffer_array(args)?.map(Rebuilt::Tensor));
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Rebuilt::Tensor(tensor)))
+    }
+
+    fn inner(&self, id: NodeId, depth: usize) -> Result<Option<Rebuilt>> {
+        match self.pickle.node(id) {
+            Node::Object(object) => match self.array(object)? {
+                Some(tensor) => Ok(Some(Rebuilt::Tensor(tensor))),
+                None => self.rebuild_call(object.callable, object.args, depth + 1),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// `conj()` and the imaginary part of its result are views that note a change of sign and leave the
+    /// bytes; it is made in reading.
+    fn with_lazy_signs(&self, mut tensor: Tensor, metadata: Option<&NodeId>) -> Tensor {
+        let noted = |key| {
+            let bit = metadata.and_then(|&m| self.pickle.get(m, key));
+            bit.is_some_and(|bit| matches!(self.pickle.node(bit), Node::Bool(true)))
+        };
+        let widths = [("neg", tensor.dtype.swap_width()), ("conj", tensor.dtype.chunk_bytes())];
+        for (key, width) in widths {
+            if noted(key) {
+                tensor.storage = Arc::new(PerUnit::sign_flipped(tensor.storage, width));
+            }
+        }
+        tensor
+    }
+
+    /// `(storage, offset, size, stride, …)`.
+    fn strided(&self, args: &[NodeId], dtype: Option<DType>) -> Result<Tensor> {
+        let stored = self.stored(self.arg(args, 0)?)?;
+        let dtype = dtype
+            .or(stored.dtype)
+            .ok_or_else(|| self.fault("a tensor over an untyped storage that tells no dtype"))?;
+        let offset = self.unsigned(self.arg(args, 1)?, "storage offset")?;
+        let shape = self.sizes(self.arg(args, 2)?)?;
+        let strides = self
+            .items(self.arg(args, 3)?, "strides")?
+            .iter()
+            .map(|&s| self.pickle.int(s).ok_or_else(|| self.fault("a stride that is no whole number")))
+            .collect::<Result<Vec<i64>>>()?;
+        let (mut shape, mut strides, mut offset) = (shape, strides, offset);
+        if dtype == DType::F4E2M1 {
+            // float4_e2m1fn_x2 counts pairs; the last dimension is the one that they lie along.
+            offset = offset.saturating_mul(2);
+            let last = shape.len().saturating_sub(1);
+            if strides.last() != Some(&1) {
+                return Err(Error::unsupported(
+                    self.place(),
+                    "pairs of F4 that do not lie along the last dimension",
+                ));
+            }
+            shape[last] = shape[last].saturating_mul(2);
+            strides[..last].iter_mut().for_each(|s| *s = s.saturating_mul(2));
+        }
+        let storage = match self.records.big_endian && dtype.swap_width() > 1 {
+            true => Arc::new(PerUnit::swapped(stored.storage, dtype.swap_width())) as Arc<dyn Storage>,
+            false => stored.storage,
+        };
+        Tensor::strided("", dtype, shape, View { offset, strides }, storage, &self.place())
+    }
+
+    /// `(storage, offset, size, stride, (scheme, …), …)`: codes, with what they mean.
+    fn quantized(&self, args: &[NodeId]) -> Result<Tensor> {
+        let mut tensor = self.strided(args, None)?;
+        let params = self.items(self.arg(args, 4)?, "quantizer parameters")?;
+        let scheme = self.pickle.global(self.arg(params, 0)?).map(|(_, name)| name);
+        let (scales, zero_points, axis) = match scheme {
+            Some("per_tensor_affine") => {
+                let scale = self.pickle.float(self.arg(params, 1)?);
+                let zero = self.pickle.int(self.arg(params, 2)?);
+                match (scale, zero) {
+                    (Some(scale), Some(zero)) => (vec![scale], vec![zero], None),
+                    _ => return Err(self.fault("a scale or zero point that is no number")),
+                }
+            }
+            Some("per_channel_affine" | "per_channel_affine_float_qparams") => {
+                let axis = self.unsigned(self.arg(params, 3)?, "quantization axis")? as usize;
+                let channels = *tensor
+                    .shape
+                    .get(axis)
+                    .ok_or_else(|| self.fault(format!("axis {axis} of a tensor of {:?}", tensor.shape)))?;
+                let scales = self.numbers(self.arg(params, 1)?, channels)?;
+                let zeros = self.numbers(self.arg(params, 2)?, channels)?;
+                (scales, zeros.into_iter().map(|z| z as i64).collect(), Some(axis))
+            }
+            other => {
+                let what = format!("quantization scheme {}", other.unwrap_or("without a name"));
+                return Err(Error::unsupported(self.place(), what));
+            }
+        };
+        if let Layout::Strided(view) = tensor.layout {
+            tensor.layout = Layout::Quantized { view, scales, zero_points, axis };
+        }
+        Ok(tensor.with_role(Role::Packed, false))
+    }
+
+    /// A list of numbers, or a small tensor of them.
+    fn numbers(&self, id: NodeId, expected: u64) -> Result<Vec<f64>> {
+        let numbers: Vec<f64> = match self.pickle.sequence(id) {
+            Some(items) => items.iter().filter_map(|&i| self.pickle.float(i)).collect(),
+            None => match self.inner(id, 0)? {
+                Some(Rebuilt::Tensor(t)) if t.count() == expected && expected <= MAX_CHANNELS => {
+                    let mut values = Vec::new();
+                    t.visit_values(0..expected, &mut |_, chunk| {
+                        values.extend_from_slice(chunk);
+                        Ok(())
+                    })?;
+                    values
+                }
+                _ => Vec::new(),
+            },
+        };
+        if numbers.len() as u64 != expected {
+            return Err(
+                self.fault(format!("{} scales or zero points for {expected} channels", numbers.len()))
+            );
+        }
+        Ok(numbers)
+    }
+
+    /// `(layout, components)`.
+    fn sparse(&self, args: &[NodeId]) -> Result<Rebuilt> {
+        // `torch.sparse_coo`, by name or as torch.serialization._get_layout('torch.sparse_coo').
+        let layout = self.arg(args, 0)?;
+        let layout = match self.pickle.node(layout) {
+            Node::Object(call) => self.pickle.sequence(call.args).and_then(|a| self.pickle.str(*a.first()?)),
+            _ => self.pickle.global(layout).map(|(_, name)| name),
+        };
+        let names: &[&'static str] = match layout.map(|l| l.trim_start_matches("torch.")) {
+            Some("sparse_coo") => &["indices", "values"],
+            Some("sparse_csr" | "sparse_bsr") => &["crow_indices", "col_indices", "values"],
+            Some("sparse_csc" | "sparse_bsc") => &["ccol_indices", "row_indices", "values"],
+            _ => return Err(Error::unsupported(self.place(), "a sparse tensor of an unknown layout")),
+        };
+        let data = self.items(self.arg(args, 1)?, "sparse components")?;
+        if data.len() < names.len() {
+            return Err(self.fault("a sparse tensor without its components"));
+        }
+        Ok(Rebuilt::Sparse(names.iter().copied().zip(data.iter().copied()).collect()))
+    }
+
+    /// A raw storage that was pickled by itself, as a vector.
+    ///
+    /// # Errors
+    /// As the storage's own.
+    pub fn bare_storage(&self, id: NodeId) -> Result<Option<Tensor>> {
+        let Node::Persistent(_) = self.pickle.node(id) else { return Ok(None) };
+        let stored = self.stored(id)?;
+        let dtype = stored.dtype.unwrap_or(DType::U8);
+        let count = stored.storage.len() * 8 / u64::from(dtype.bits().max(1));
+        let mut tensor = Tensor::contiguous("", dtype, vec![count], stored.storage, &self.place())?;
+        if self.records.big_endian && dtype.swap_width() > 1 {
+            tensor.storage = Arc::new(PerUnit::swapped(tensor.storage, dtype.swap_width()));
+        }
+        Ok(Some(tensor.with_role(Role::Other, true)))
+    }
+
+    /// The persistent id `('storage', class, key, location, numel)`.
+    fn stored(&self, id: NodeId) -> Result<Stored> {
+        let Node::Persistent(pid) = self.pickle.node(id) else {
+            return Err(self.fault("a tensor over something that is no storage"));
+        };
+        let pid = self.items(*pid, "persistent id")?;
+        if pid.len() < 5 || self.pickle.str(pid[0]) != Some("storage") {
+            return Err(self.fault("a persistent id that names no storage"));
+        }
+        let class = self.pickle.global(pid[1]).map(|(_, name)| name).unwrap_or_default();
+        let dtype = storage_dtype(class);
+        if dtype.is_none() && !matches!(class, "UntypedStorage" | "TypedStorage") {
+            let what = format!("a storage of class '{}'", class.escape_debug());
+            return Err(Error::unsupported(self.place(), what));
+        }
+        let key = match self.pickle.node(pid[2]) {
+            Node::Str(key) => key.to_string(),
+            Node::Int(key) => key.to_string(),
+            _ => return Err(self.fault("a storage whose key is no string")),
+        };
+        let numel = self.unsigned(pid[4], "storage size")?;
+        let storage = self.records.storage(&key)?;
+        // Types of less than a byte count their elements in ways that differ by version.
+        let width = dtype.map_or(8, DType::bits);
+        if width >= 8 && numel.checked_mul(u64::from(width / 8)).is_none_or(|n| n > storage.len()) {
+            let what = format!(
+                "storage '{key}' should have {numel} elements, and its entry has {} bytes",
+                storage.len()
+            );
+            return Err(self.fault(what));
+        }
+        Ok(Stored { storage, dtype })
+    }
+
+    fn dtype(&self, id: NodeId) -> Result<DType> {
+        let (_, name) = self.pickle.global(id).ok_or_else(|| self.fault("a dtype that is no name"))?;
+        torch_dtype(name)
+            .ok_or_else(|| Error::unsupported(self.place(), format!("dtype '{}'", name.escape_debug())))
+    }
+
+    /// A shape: a tuple, or `torch.Size` of one.
+    pub(super) fn sizes(&self, id: NodeId) -> Result<Vec<u64>> {
+        let id = match self.pickle.node(id) {
+            Node::Object(object) => self.arg(self.items(object.args, "torch.Size")?, 0)?,
+            _ => id,
+        };
+        let items = self.items(id, "shape")?;
+        if items.len() > self.limits.dims {
+            return Err(Error::Limit {
+                place: self.place(),
+                what: "dimensions",
+                asked: items.len() as u64,
+                allowed: self.limits.dims as u64,
+            });
+        }
+        items.iter().map(|&n| self.unsigned(n, "size")).collect()
+    }
+
+    pub(super) fn unsigned(&self, id: NodeId, what: &str) -> Result<u64> {
+        match self.pickle.int(id) {
+            Some(n) => u64::try_from(n).map_err(|_| self.fault(format!("a negative {what}: {n}"))),
+            None => Err(self.fault(format!("a {what} that is no whole number"))),
+        }
+    }
+
+    pub(super) fn items(&self, id: NodeId, what: &str) -> Result<&[NodeId]> {
+        self.pickle.sequence(id).ok_or_else(|| self.fault(format!("{what} that are no tuple")))
+    }
+
+    pub(super) fn arg(&self, args: &[NodeId], i: usize) -> Result<NodeId> {
+        args.get(i).copied().ok_or_else(|| self.fault(format!("a call with {} arguments", args.len())))
+    }
+
+    pub(super) fn place(&self) -> Place {
+        // The tensor's name, which the caller adds, says more than an offset in a pickle.
+        Place { offset: None, ..self.records.place(0) }
+    }
+
+    pub(super) fn fault(&self, what: impl Into<String>) -> Error {
+        Error::malformed(self.place(), what)
+    }
+}
