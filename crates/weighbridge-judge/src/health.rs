@@ -1,5 +1,6 @@
 //! What a tensor's figures say of its health: NaN, infinities, all zero, all equal.
 
+use crate::precision::magnitude;
 use weighbridge_measure::{Number, Summary};
 use weighbridge_model::{Finding, Role, Severity, Tensor, Value, roles};
 
@@ -11,7 +12,9 @@ pub fn findings(tensor: &Tensor, summary: &Summary) -> Vec<Finding> {
     }
     let count = |n: u64| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
     let mut add = |finding: Finding| found.push(finding.with_tensor(&tensor.name));
-    let of_all = |n: u64| if n == summary.count { "every value".to_owned() } else { format!("{n} of {} values", summary.count) };
+    let of_all = |n: u64| {
+        if n == summary.count { "every value".to_owned() } else { format!("{n} of {} values", summary.count) }
+    };
     if summary.nan > 0 {
         add(Finding::new(
             "H101",
@@ -43,7 +46,11 @@ pub fn findings(tensor: &Tensor, summary: &Summary) -> Vec<Finding> {
         add(Finding::new(
             "H104",
             Severity::Warning,
-            format!("all {} weights are {}", summary.count, summary.max.map_or(0.0, Number::to_f64)),
+            format!(
+                "all {} weights are {}",
+                summary.count,
+                magnitude(summary.max.map_or(0.0, Number::to_f64))
+            ),
             "never trained or never loaded",
         ));
     }

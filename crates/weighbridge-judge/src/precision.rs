@@ -54,8 +54,8 @@ pub struct Precision {
     pub why: String,
 }
 
-/// Judges one tensor. `None` where there is nothing to judge: integers, packed codes, optimizer state, and
-/// tensors that are already stored in the format or a narrower one.
+/// Judges one tensor. `None` where there is nothing to judge: integers, packed codes, optimizer state. What
+/// is stored in the format already is kept exactly, and fine.
 pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<Precision> {
     let judged = matches!(tensor.role, Role::Parameter | Role::Buffer | Role::Constant);
     if !judged || !tensor.dtype.is_float() || summary.count == 0 {
@@ -63,14 +63,17 @@ pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<
     }
     let target = survival.format.name;
     let largest = summary.abs_max.map_or(0.0, weighbridge_measure::Number::to_f64);
-    let sqnr_db = survival.sqnr_db();
+    // What went to infinity has no noise in decibels.
+    let sqnr_db = if survival.overflow > 0 { None } else { survival.sqnr_db() };
     let (verdict, why) = if survival.overflow > 0 {
         let max = survival.format.max_finite();
         (
             Verdict::Unsafe,
             format!(
-                "{} become infinite: the largest magnitude is {largest:.4e}, {target} ends at {max:.5e}",
-                values(survival.overflow)
+                "{} to infinity: the largest magnitude is {}, {target} ends at {}",
+                values(survival.overflow, "goes", "go"),
+                magnitude(largest),
+                magnitude(max)
             ),
         )
     } else {
@@ -78,16 +81,21 @@ pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<
             None => (Verdict::Fine, "every value is kept exactly".to_owned()),
             Some(db) if db < UNSAFE_DB => (
                 Verdict::Unsafe,
-                format!("rounding leaves {db:.1} dB: the whole tensor is small (largest {largest:.3e})"),
+                format!(
+                    "rounding leaves {db:.1} dB: the whole tensor is small (largest {})",
+                    magnitude(largest)
+                ),
             ),
-            Some(db) if db < FINE_DB => {
-                (Verdict::Watch, format!("rounding costs precision: {db:.1} dB are left (largest {largest:.3e})"))
-            }
+            Some(db) if db < FINE_DB => (
+                Verdict::Watch,
+                format!("rounding costs precision: {db:.1} dB are left (largest {})", magnitude(largest)),
+            ),
             Some(db) if survival.to_zero > 0 => (
                 Verdict::Fine,
                 format!(
-                    "{} vanish, harmless beside the largest of {largest:.3e}: {db:.1} dB are left",
-                    values(survival.to_zero)
+                    "{}, harmless beside the largest of {}: {db:.1} dB are left",
+                    values(survival.to_zero, "vanishes", "vanish"),
+                    magnitude(largest)
                 ),
             ),
             Some(db) => (Verdict::Fine, format!("{db:.1} dB are left")),
@@ -104,8 +112,20 @@ pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<
     })
 }
 
-fn values(n: u64) -> String {
-    if n == 1 { "1 value".to_owned() } else { format!("{n} values") }
+fn values(n: u64, verb: &str, plural: &str) -> String {
+    if n == 1 { format!("1 value {verb}") } else { format!("{n} values {plural}") }
+}
+
+/// A magnitude as people write it: 65504, 0.95, 3.39e38.
+pub(crate) fn magnitude(x: f64) -> String {
+    if x == 0.0 {
+        "0".to_owned()
+    } else if (1e-3..1e6).contains(&x.abs()) {
+        let text = format!("{x:.4}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        format!("{x:.2e}")
+    }
 }
 
 /// The judgement as a finding, where it is worth one.

@@ -4,10 +4,10 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use weighbridge_model::{Class, Limits, Result, Tensor};
 
-use crate::runner::check_expansion;
+use crate::views::check_expansion;
 
-/// The sha256 of each tensor's contiguous little-endian stored values, sub-byte types unpacked one a byte, in hexadecimal; `None`
-/// for opaque elements. `progress` is told the bytes that were hashed.
+/// The sha256 of each tensor's contiguous little-endian stored values, in hexadecimal; sub-byte types
+/// unpacked, one code a byte; `None` for opaque elements. `progress` is told the bytes that were hashed.
 ///
 /// # Errors
 /// A failed read, or a view that repeats its storage beyond [`Limits::view_expansion`].
@@ -20,8 +20,19 @@ pub fn sha256(tensors: &[&Tensor], progress: &(dyn Fn(u64) + Sync)) -> Result<Ve
             }
             check_expansion(tensor, &Limits::default())?;
             let mut hasher = Sha256::new();
+            // A code of fewer than eight bits counts as its bits, not as the sign-extended byte of a visit.
+            let mask = (tensor.dtype.is_sub_byte() && tensor.dtype.class() == Class::Signed)
+                .then(|| (1u8 << tensor.dtype.bits()) - 1);
+            let mut codes = Vec::new();
             tensor.visit(0..tensor.count(), &mut |chunk| {
-                hasher.update(chunk.bytes);
+                match mask {
+                    None => hasher.update(chunk.bytes),
+                    Some(mask) => {
+                        codes.clear();
+                        codes.extend(chunk.bytes.iter().map(|code| code & mask));
+                        hasher.update(&codes);
+                    }
+                }
                 progress(chunk.bytes.len() as u64);
                 Ok(())
             })?;

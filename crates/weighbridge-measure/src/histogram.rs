@@ -1,13 +1,11 @@
-//! The second pass: magnitudes in 100 bins, as torch.histc makes them, and by exponent.
+//! Magnitudes in 100 bins, as torch.histc makes them, and by exponent.
 
-use crate::merge::Merge;
+use crate::kernels::{Float, Scale, Wider};
 use crate::summary::{Number, Summary};
+use crate::tally::Counts;
 
 /// Bins of a histogram.
 pub const BINS: usize = 100;
-
-/// Exponents of finite nonzero f64 run from -1074 to 1023.
-const LOWEST: i32 = -1074;
 
 /// Counts of magnitudes. Finite values only; exact.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,52 +16,68 @@ pub struct Histogram {
     pub high: f64,
     /// Values in each bin.
     pub counts: [u64; BINS],
-    exponents: Vec<u64>,
+    /// Ascending, none of them 0.
+    exponents: Vec<(i32, u64)>,
 }
 
 impl Histogram {
-    /// An empty histogram over the magnitudes that a summary found, by torch.histc's rule: a range of one
-    /// value x is widened to `[x - 1, x + 1]`. For integers the edges are taken as f32, as `.float()` does.
-    pub fn over(summary: &Summary, wide: bool) -> Self {
-        let edge = |n: Option<Number>| {
-            let x = n.map_or(0.0, Number::to_f64);
-            if wide { x } else { f64::from(x as f32) }
-        };
-        let (mut low, mut high) = (edge(summary.abs_min), edge(summary.abs_max));
-        if low == high {
-            if wide {
-                (low, high) = (low - 1.0, high + 1.0);
-            } else {
-                (low, high) = (f64::from(low as f32 - 1.0), f64::from(high as f32 + 1.0));
-            }
-        }
+    /// Counts of nonzero values by `floor(log2 |x|)`, ascending, exponents without values left out.
+    pub fn exponents(&self) -> impl Iterator<Item = (i32, u64)> {
+        self.exponents.iter().copied()
+    }
+
+    /// An empty histogram.
+    pub(crate) fn over<T: Float>(scale: &Scale<T>) -> Self {
+        let (low, high) = (scale.low().widen(), scale.high().widen());
         Histogram { low, high, counts: [0; BINS], exponents: Vec::new() }
     }
 
-    /// Counts of nonzero values by `floor(log2 |x|)`, ascending, exponents without values left out.
-    pub fn exponents(&self) -> impl Iterator<Item = (i32, u64)> {
-        self.exponents.iter().enumerate().filter(|(_, n)| **n > 0).map(|(i, n)| (i as i32 + LOWEST, *n))
+    /// Reads counts by key back as bins and exponents. Both rise with the magnitude, so that no two pairs of
+    /// them have one sum: an exponent field's keys are those from its least magnitude's to its largest's.
+    pub(crate) fn from_keys<T: Wider>(scale: &Scale<T>, keys: &Counts, subnormals: &Counts) -> Self {
+        let mut histogram = Histogram::over(scale);
+        for (at, n) in subnormals.iter() {
+            histogram.add_exponent(at as i32 + T::LEAST_EXPONENT, n);
+        }
+        for field in 0..T::FIELDS - 1 {
+            let mut normal = 0;
+            let (least, largest) = T::of_field(field);
+            for bin in scale.index(least)..=scale.index(largest) {
+                let n = keys.get(field + bin);
+                histogram.counts[bin] += n;
+                normal += n;
+            }
+            if field > 0 {
+                histogram.add_exponent(field as i32 + T::FIELD_EXPONENT, normal);
+            }
+        }
+        histogram
     }
 
+    /// Adds values whose exponent is not below those that are there.
     pub(crate) fn add_exponent(&mut self, exponent: i32, n: u64) {
-        let at = (exponent - LOWEST) as usize;
-        if self.exponents.len() <= at {
-            self.exponents.resize(at + 1, 0);
+        match self.exponents.last_mut() {
+            _ if n == 0 => {}
+            Some((last, count)) if *last == exponent => *count += n,
+            _ => self.exponents.push((exponent, n)),
         }
-        self.exponents[at] += n;
     }
 
     /// The histogram of the same values, each standing `factor` times.
     #[must_use]
-    pub fn repeated(mut self, factor: u64) -> Self {
-        self.counts.iter_mut().chain(&mut self.exponents).for_each(|n| *n = n.saturating_mul(factor));
+    pub(crate) fn repeated(mut self, factor: u64) -> Self {
+        self.counts.iter_mut().chain(self.exponents.iter_mut().map(|(_, n)| n)).for_each(|n| *n *= factor);
         self
     }
 }
 
-impl Merge for Histogram {
-    fn merge(&mut self, other: &Self) {
-        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
-        other.exponents().for_each(|(e, n)| self.add_exponent(e, n));
-    }
+/// The edges over the magnitudes that a summary found, by torch.histc's rule: a range of one value x is
+/// widened to `[x - 1, x + 1]`, in the arithmetic of `T`; integers are taken as f32, as `.float()` does.
+pub(crate) fn scale_of<T: Float>(summary: &Summary) -> Scale<T> {
+    let edge = |n: Option<Number>| match n {
+        Some(Number::Int(i)) => T::from_integer(i),
+        Some(Number::Float(x)) => T::narrow(x),
+        None => T::narrow(0.0),
+    };
+    Scale::new(edge(summary.abs_min), edge(summary.abs_max))
 }

@@ -1,7 +1,7 @@
 //! The fixed merge tree: which results meet is decided by block indices alone.
 
 /// Figures of two neighbouring runs that become figures of both.
-pub(crate) trait Merge: Clone {
+pub(crate) trait Merge {
     /// Adds the figures of the run that follows.
     fn merge(&mut self, other: &Self);
 }
@@ -63,7 +63,8 @@ mod tests {
         for n in 1..40u32 {
             let whole = tree((0..n).map(|i| format!("{i},")));
             for run in [1, 2, 4, 8, 16] {
-                let runs = (0..n.div_ceil(run)).map(|r| tree((r * run..n.min((r + 1) * run)).map(|i| format!("{i},"))));
+                let runs = (0..n.div_ceil(run))
+                    .map(|r| tree((r * run..n.min((r + 1) * run)).map(|i| format!("{i},"))));
                 assert_eq!(tree(runs), whole, "{n} leaves in runs of {run}");
             }
         }

@@ -1,31 +1,30 @@
-//! Runs the passes over many tensors: all cores, flat memory, the same bits for any split.
+//! Which passes a tensor needs, and what they come to.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 use weighbridge_model::dtype::FloatFormat;
-use weighbridge_model::{BLOCK, Class, Error, Layout, Limits, Place, Result, Tensor, View, element_count};
+use weighbridge_model::{Class, DType, Limits, Result, Tensor};
 
+use crate::codes::{Codes, Figures};
 use crate::histogram::Histogram;
-use crate::kernels::{self, Level};
-use crate::merge::{Merge, Tree};
+use crate::kernels::{Level, Measure};
+use crate::passes::{First, Second};
 use crate::summary::Summary;
 use crate::survival::Survival;
-use crate::widen::Widen;
-
-/// Blocks in a task: a power of two, so that the merge tree does not depend on the split.
-const TASK: u64 = 64;
+use crate::views::{check_expansion, without_broadcast};
+use crate::walk::walk;
 
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
-    /// Also the second pass.
+    /// Also the histogram, in a second pass.
     pub histogram: bool,
     /// Formats whose loss is measured with the second pass.
     pub survival: &'a [FloatFormat],
     /// How far views may repeat their storage.
     pub limits: Limits,
-    /// The instruction set to use.
+    /// The instruction set to use; by default, what [`Level::detect`] says.
     pub level: Level,
 }
 
@@ -36,7 +35,7 @@ impl Default for Options<'_> {
 }
 
 /// Figures of a tensor.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     /// `None` for complex and opaque elements.
     pub summary: Option<Summary>,
@@ -46,131 +45,78 @@ pub struct Measured {
     pub survival: Vec<Survival>,
 }
 
-/// Measures each tensor; one that cannot be read does not keep the others from it. `progress` is told the
-/// bytes that each pass has done, scaled so that a tensor's passes add up to its bytes.
-pub fn measure(tensors: &[&Tensor], options: &Options<'_>, progress: &(dyn Fn(u64) + Sync)) -> Vec<Result<Measured>> {
+/// Measures each tensor; one that cannot be read does not keep the others from it. `progress` is told
+/// bytes that are done: for each tensor that can be read, its [`Tensor::bytes`] in all, however many passes
+/// it takes.
+pub fn measure(
+    tensors: &[&Tensor],
+    options: &Options<'_>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Vec<Result<Measured>> {
     tensors.par_iter().map(|tensor| one(tensor, options, progress)).collect()
 }
 
 fn one(tensor: &Tensor, options: &Options<'_>, progress: &(dyn Fn(u64) + Sync)) -> Result<Measured> {
     if matches!(tensor.dtype.class(), Class::Complex | Class::Opaque) {
+        progress(tensor.bytes());
         return Ok(Measured { summary: None, histogram: None, survival: Vec::new() });
     }
     let (distinct, factor) = without_broadcast(tensor);
     check_expansion(&distinct, &options.limits)?;
-    let second = options.histogram || !options.survival.is_empty();
-    let told = |passes: u64| move |bytes: u64| progress(bytes / passes);
-    let tell = told(if second { 2 } else { 1 });
-    let level = options.level;
-    let summary = run(&distinct, &tell, || Summary::default(), |widen, bytes, first| {
-        kernels::summarize(level, distinct.dtype, widen, bytes, first)
-    })?;
-    if !second {
-        return Ok(Measured { summary: Some(summary.repeated(factor)), histogram: None, survival: Vec::new() });
-    }
-    let wide = distinct.dtype == weighbridge_model::DType::F64;
-    let empty = Second {
-        histogram: options.histogram.then(|| Histogram::over(&summary, wide)),
-        survival: options.survival.iter().map(|&f| Survival::new(f)).collect(),
-    };
-    let second = run(&distinct, &tell, || empty.clone(), |widen, bytes, _| {
-        let mut block = empty.clone();
-        let values = widen.values(bytes);
-        if let Some(histogram) = &mut block.histogram {
-            kernels::count(level, &values, histogram);
-        }
-        for survival in &mut block.survival {
-            kernels::survive(level, &values, survival);
-        }
-        block
-    })?;
+    let run = Run { tensor: &distinct, bytes: tensor.bytes(), options, progress };
+    let measured = match tensor.dtype {
+        d if d.chunk_bytes() == 1 => run.codes(),
+        DType::F64 => run.values::<f64>(),
+        _ => run.values::<f32>(),
+    }?;
     Ok(Measured {
-        summary: Some(summary.repeated(factor)),
-        histogram: second.histogram.map(|h| h.repeated(factor)),
-        survival: second.survival.into_iter().map(|s| s.repeated(factor)).collect(),
+        summary: measured.summary.map(|s| s.repeated(factor)),
+        histogram: measured.histogram.map(|h| h.repeated(factor)),
+        survival: measured.survival.into_iter().map(|s| s.repeated(factor)).collect(),
     })
 }
 
-/// What the second pass gathers.
-#[derive(Clone)]
-struct Second {
-    histogram: Option<Histogram>,
-    survival: Vec<Survival>,
+/// The passes over one tensor.
+struct Run<'a> {
+    tensor: &'a Tensor,
+    /// What its passes report in all.
+    bytes: u64,
+    options: &'a Options<'a>,
+    progress: &'a (dyn Fn(u64) + Sync),
 }
 
-impl Merge for Second {
-    fn merge(&mut self, other: &Self) {
-        if let (Some(a), Some(b)) = (&mut self.histogram, &other.histogram) {
-            a.merge(b);
-        }
-        self.survival.iter_mut().zip(&other.survival).for_each(|(a, b)| a.merge(b));
-    }
-}
-
-/// Applies `leaf` to every block and merges the results by the fixed tree.
-fn run<T: Merge + Send>(
-    tensor: &Tensor,
-    progress: &(dyn Fn(u64) + Sync),
-    empty: impl Fn() -> T,
-    leaf: impl Fn(&mut Widen, &[u8], u64) -> T + Sync,
-) -> Result<T> {
-    let count = tensor.count();
-    let fold = |range: Range<u64>| -> Result<Option<T>> {
-        let mut tree = Tree::new();
-        let mut widen = Widen::new(tensor.dtype);
-        tensor.visit(range, &mut |chunk| {
-            tree.push(leaf(&mut widen, chunk.bytes, chunk.first));
-            progress(chunk.bytes.len() as u64);
-            Ok(())
-        })?;
-        Ok(tree.finish())
-    };
-    let task = TASK * BLOCK;
-    if count <= task || !tensor.storage.can_seek() {
-        return Ok(fold(0..count)?.unwrap_or_else(empty));
-    }
-    let tasks = count.div_ceil(task);
-    let contiguous = tensor.layout.view().is_some_and(|v| v.is_contiguous(&tensor.shape));
-    let results: Vec<Option<T>> = (0..tasks)
-        .into_par_iter()
-        .map(|t| {
-            let range = t * task..count.min((t + 1) * task);
-            if contiguous {
-                let at = |element: u64| tensor.storage_offset() + element * u64::from(tensor.dtype.bits()) / 8;
-                tensor.storage.will_need(at(range.start)..at(range.end));
-            }
-            fold(range)
+impl Run<'_> {
+    fn codes(&self) -> Result<Measured> {
+        let figures = Figures::of(self.tensor.dtype, &walk(self.tensor, &Codes, &self.told(0, 1))?);
+        let summary = figures.summary();
+        Ok(Measured {
+            histogram: self.options.histogram.then(|| figures.histogram(&summary)),
+            survival: self.options.survival.iter().map(|&format| figures.survival(format)).collect(),
+            summary: Some(summary),
         })
-        .collect::<Result<_>>()?;
-    let mut tree = Tree::new();
-    results.into_iter().flatten().for_each(|t| tree.push(t));
-    Ok(tree.finish().unwrap_or_else(empty))
-}
-
-/// The tensor without its broadcast (stride 0) dimensions, and how often each of its elements stands.
-fn without_broadcast(tensor: &Tensor) -> (Tensor, u64) {
-    let Layout::Strided(view) = &tensor.layout else { return (tensor.clone(), 1) };
-    let repeats = |n: u64, stride: i64| stride == 0 && n > 1;
-    if tensor.count() == 0 || !tensor.shape.iter().zip(&view.strides).any(|(&n, &s)| repeats(n, s)) {
-        return (tensor.clone(), 1);
     }
-    let kept = || tensor.shape.iter().zip(&view.strides).filter(|(n, s)| !repeats(**n, **s));
-    let shape: Vec<u64> = kept().map(|(n, _)| *n).collect();
-    let strides = kept().map(|(_, s)| *s).collect();
-    let factor = tensor.count() / element_count(&shape).unwrap_or(1).max(1);
-    let layout = Layout::Strided(View { offset: view.offset, strides });
-    (Tensor { shape, layout, ..tensor.clone() }, factor)
-}
 
-/// Refuses views that repeat their storage so often that reading them through would take forever.
-pub(crate) fn check_expansion(tensor: &Tensor, limits: &Limits) -> Result<()> {
-    const SLACK: u64 = 1 << 24;
-    let width = u64::from(tensor.dtype.bits()).max(1);
-    let stored = tensor.storage.len().saturating_mul(8) / width;
-    let allowed = stored.saturating_mul(limits.view_expansion).saturating_add(SLACK);
-    if tensor.count() <= allowed {
-        return Ok(());
+    fn values<T: Measure>(&self) -> Result<Measured> {
+        let Options { level, histogram, survival, .. } = *self.options;
+        let passes = if histogram || !survival.is_empty() { 2 } else { 1 };
+        let dtype = self.tensor.dtype;
+        let summary = walk(self.tensor, &First { level, dtype }, &self.told(0, passes))?;
+        if passes == 1 {
+            return Ok(Measured { summary: Some(summary), histogram: None, survival: Vec::new() });
+        }
+        let second = Second::<T>::of(level, dtype, &summary, histogram, survival);
+        let (histogram, survival) = second.figures(walk(self.tensor, &second, &self.told(1, passes))?);
+        Ok(Measured { summary: Some(summary), histogram, survival })
     }
-    let what = "elements of a view that repeats its storage";
-    Err(Error::Limit { place: Place::default().tensor(&tensor.name), what, asked: tensor.count(), allowed })
+
+    /// Tells elements that one of the passes has done as their share of all bytes: shares of neighbouring
+    /// runs add up to that of both, so that nothing is lost to rounding.
+    fn told(&self, pass: u64, passes: u64) -> impl Fn(Range<u64>) + Sync {
+        let count = u128::from(self.tensor.count());
+        let share = move |done: u64| {
+            let done = u128::from(pass) * count + u128::from(done);
+            (u128::from(self.bytes) * done / (u128::from(passes) * count)) as u64
+        };
+        move |range| (self.progress)(share(range.end) - share(range.start))
+    }
 }

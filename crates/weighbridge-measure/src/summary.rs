@@ -1,8 +1,9 @@
-//! The first pass: counts, extremes, mean and deviation.
+//! The first pass: counts, extremes, mean and spread.
 
 use crate::merge::Merge;
+use crate::scale::exp2;
 
-/// A figure that is exact where it can be: whole numbers for integer tensors.
+/// A figure in the tensor's own kind: whole numbers for integer tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     /// A value of an integer or truth-value tensor.
@@ -52,8 +53,10 @@ pub struct Summary {
     pub abs_max: Option<Number>,
     /// Mean of the finite values; 0 where there are none.
     pub mean: f64,
-    /// Sum of squared differences from the mean.
-    pub m2: f64,
+    /// Sum of squared differences from the mean, in units of 4^power: for F64 values alone it may leave
+    /// f64's range.
+    pub(crate) m2: f64,
+    pub(crate) power: i32,
 }
 
 impl Summary {
@@ -66,18 +69,39 @@ impl Summary {
     pub fn std(&self) -> f64 {
         match self.finite() {
             0 => 0.0,
-            n => (self.m2 / n as f64).sqrt(),
+            n => (self.m2 / n as f64).sqrt() * exp2(self.power),
         }
     }
 
+    /// The largest magnitude; 0 where there are no finite values.
+    pub(crate) fn largest(&self) -> f64 {
+        self.abs_max.map_or(0.0, Number::to_f64)
+    }
+
     /// The summary of the same values, each standing `factor` times: what broadcasting a tensor does.
+    /// Counts cannot overflow where the repeated values can be counted at all.
     #[must_use]
-    pub fn repeated(mut self, factor: u64) -> Self {
+    pub(crate) fn repeated(mut self, factor: u64) -> Self {
         for n in [&mut self.count, &mut self.nan, &mut self.inf, &mut self.zero] {
-            *n = n.saturating_mul(factor);
+            *n *= factor;
         }
         self.m2 *= factor as f64;
         self
+    }
+
+    /// Adds the mean and spread of `m` finite values to those of `n`: the pairwise update of Chan, Golub and
+    /// LeVeque (1979), in units of the larger values.
+    fn merge_moments(&mut self, other: &Self, n: f64, m: f64) {
+        // Zeros have no unit of their own.
+        let power = |s: &Self| if s.mean == 0.0 && s.m2 == 0.0 { None } else { Some(s.power) };
+        let unit = power(self).max(power(other)).unwrap_or(0);
+        let part = |s: &Self| (s.mean * exp2(-unit), s.m2 * exp2(2 * (s.power - unit).min(0)));
+        let ((mean, m2), (other_mean, other_m2)) = (part(self), part(other));
+        let total = n + m;
+        let delta = other_mean - mean;
+        self.mean = (mean + delta * (m / total)) * exp2(unit);
+        self.m2 = m2 + (other_m2 + delta * delta * (n * m / total));
+        self.power = unit;
     }
 }
 
@@ -89,16 +113,11 @@ fn pick(a: Option<Number>, b: Option<Number>, better: impl Fn(Number, Number) ->
 }
 
 impl Merge for Summary {
-    /// Chan, Golub and LeVeque's pairwise update (1979) for the mean and the sum of squares.
     fn merge(&mut self, other: &Self) {
-        let (n, m) = (self.finite() as f64, other.finite() as f64);
-        if self.finite() == 0 {
-            (self.mean, self.m2) = (other.mean, other.m2);
-        } else if other.finite() > 0 {
-            let total = n + m;
-            let delta = other.mean - self.mean;
-            self.mean += delta * (m / total);
-            self.m2 += other.m2 + delta * delta * (n * m / total);
+        match (self.finite(), other.finite()) {
+            (_, 0) => {}
+            (0, _) => (self.mean, self.m2, self.power) = (other.mean, other.m2, other.power),
+            (n, m) => self.merge_moments(other, n as f64, m as f64),
         }
         self.count += other.count;
         self.nan += other.nan;

@@ -4,7 +4,8 @@ use weighbridge_model::dtype::FloatFormat;
 
 use crate::merge::Merge;
 
-/// The loss of a cast to `format` (nearest, ties to even). Finite values only.
+/// The loss of a cast to `format` (nearest, ties to even). Finite values only; integers
+/// are taken as f32.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Survival {
     /// The format.
@@ -15,19 +16,21 @@ pub struct Survival {
     pub to_zero: u64,
     /// Nonzero values below the least normal number, those that become zero included.
     pub subnormal: u64,
-    /// Sum of squared errors of the values that do not overflow.
-    pub noise: f64,
-    /// Sum of squares of all values.
-    pub signal: f64,
+    /// Sum of squared errors of the values that do not overflow, in a unit that depends on the tensor's
+    /// largest magnitude: squares of F64 values may leave f64's range.
+    pub(crate) noise: f64,
+    /// Sum of squares of all values, in the same unit.
+    pub(crate) signal: f64,
     /// Largest error of a value that does not overflow.
     pub max_abs_error: f64,
-    /// Largest error relative to its value, of those that do not overflow; 1 where a value vanishes.
+    /// Largest error relative to its value, of those that do not overflow; 1 where a value vanishes. To 24
+    /// bits for values of up to 32.
     pub max_rel_error: f64,
 }
 
 impl Survival {
     /// No values yet.
-    pub fn new(format: FloatFormat) -> Self {
+    pub(crate) fn new(format: FloatFormat) -> Self {
         Survival {
             format,
             overflow: 0,
@@ -47,9 +50,9 @@ impl Survival {
 
     /// The loss of the same values, each standing `factor` times.
     #[must_use]
-    pub fn repeated(mut self, factor: u64) -> Self {
+    pub(crate) fn repeated(mut self, factor: u64) -> Self {
         for n in [&mut self.overflow, &mut self.to_zero, &mut self.subnormal] {
-            *n = n.saturating_mul(factor);
+            *n *= factor;
         }
         self.noise *= factor as f64;
         self.signal *= factor as f64;

@@ -1,134 +1,143 @@
-//! The second pass over a block: bin and exponent of each magnitude.
+//! The second pass over a block: bin and exponent of each magnitude, in one count.
 //!
-//! Indices are computed in lanes; counts go to four tables in turn, so that neighbours in the same bin do
-//! not wait for each other.
+//! Both rise with the magnitude, so their sum, the key, tells both: [`crate::Histogram`] reads it back.
 
-use crate::histogram::{BINS, Histogram};
-use weighbridge_model::dtype::exponent;
+use super::float::Float;
+use crate::histogram::BINS;
 
-const LANES: usize = 16;
-const TABLES: usize = 4;
-/// Where values that are in no bin (NaN, infinities) are counted, and thrown away.
-const NO_BIN: i32 = 127;
+const KEYS_AT_ONCE: usize = 512;
 
 /// The range of a histogram, in the type that its bins are computed in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Edges<T> {
+pub(crate) struct Scale<T> {
     low: T,
+    high: T,
     span: T,
-    /// Whether `(x - low) * bins` overflows within the range: bins are then computed in f64.
+    /// Whether `(x - low) * bins` overflows within the range.
     wide: bool,
 }
 
-impl Edges<f32> {
-    pub(super) fn of(histogram: &Histogram) -> Self {
-        let (low, high) = (histogram.low as f32, histogram.high as f32);
-        let span = high - low;
-        Edges { low, span, wide: !(span * BINS as f32).is_finite() }
+/// Where a wide range is computed instead, [`Scale::position`] in it.
+pub(crate) trait Wider: Float {
+    type Wide: Float;
+    fn wide(self) -> Self::Wide;
+}
+
+impl Wider for f32 {
+    type Wide = f64;
+    #[inline(always)]
+    fn wide(self) -> f64 {
+        f64::from(self)
     }
 }
 
-/// Counts of one block.
-pub(super) struct Tables {
-    bins: [[u32; 128]; TABLES],
-    exponents: [[u32; 256]; TABLES],
+impl Wider for f64 {
+    type Wide = f64;
+    /// There is no wider type: a power of two makes room for the factor.
+    #[inline(always)]
+    fn wide(self) -> f64 {
+        self * (1.0 / 1024.0)
+    }
 }
 
-impl Tables {
-    pub(super) fn add_to(&self, histogram: &mut Histogram) {
-        for table in &self.bins {
-            histogram.counts.iter_mut().zip(table).for_each(|(count, &n)| *count += u64::from(n));
+impl<T: Float> Scale<T> {
+    /// A range of one value is widened by 1 either way, or to the next number where 1 is too little to make
+    /// a difference: torch 2.15 counts a lone 2^31 into bin 33, between 2^31 - 128 and 2^31 + 256.
+    pub(crate) fn new(low: T, high: T) -> Self {
+        let (low, high) = match (low - T::ONE, high + T::ONE) {
+            _ if low != high => (low, high),
+            (below, above) => (
+                if below < low { below } else { low.next_below() },
+                if above > high { above } else { high.next_above() },
+            ),
+        };
+        // Above the largest number there is none; it is then the closed end itself.
+        let high = if high.widen().is_infinite() { low.next_above() } else { high };
+        let span = high - low;
+        let wide = (span * T::BINS).widen().is_infinite() || span.widen().is_infinite();
+        Scale { low, high, span, wide }
+    }
+
+    pub(crate) fn low(&self) -> T {
+        self.low
+    }
+
+    pub(crate) fn high(&self) -> T {
+        self.high
+    }
+
+    /// torch.histc's rule, as it runs on a CPU.
+    #[inline(always)]
+    fn position(&self, x: T) -> T {
+        (x - self.low) * T::BINS / self.span
+    }
+}
+
+impl<T: Wider> Scale<T> {
+    fn wide(&self) -> Scale<T::Wide> {
+        let (low, high) = (self.low.wide(), self.high.wide());
+        Scale { low, high, span: high - low, wide: false }
+    }
+
+    /// The bin of a finite magnitude.
+    pub(crate) fn index(&self, x: T) -> usize {
+        let bin =
+            if self.wide { T::Wide::bin(self.wide().position(x.wide())) } else { T::bin(self.position(x)) };
+        bin as usize
+    }
+}
+
+/// Counts each value's key: its exponent field plus its bin. Infinities and NaN, whose bin is the last, have
+/// a key of their own, above all others.
+#[inline(always)]
+pub(super) fn block<T: Wider, const KEYS: usize, const TABLES: usize>(
+    values: &[T::Bytes],
+    scale: &Scale<T>,
+    tables: &mut [[u32; KEYS]; TABLES],
+) {
+    const { assert!(KEYS.is_power_of_two() && KEYS <= 1 << 15 && KEYS >= T::FIELDS + BINS) };
+    if scale.wide {
+        let wide = scale.wide();
+        count::<T, KEYS, TABLES>(values, |x| T::Wide::bin(wide.position(x.wide())), tables);
+    } else {
+        count::<T, KEYS, TABLES>(values, |x| T::bin(scale.position(x)), tables);
+    }
+}
+
+#[inline(always)]
+fn count<T: Float, const KEYS: usize, const TABLES: usize>(
+    values: &[T::Bytes],
+    bin: impl Fn(T) -> i32,
+    tables: &mut [[u32; KEYS]; TABLES],
+) {
+    // Keys first, counts second: loops as plain as these are compiled to whole vectors.
+    let mut keys = [0u16; KEYS_AT_ONCE];
+    for part in values.chunks(KEYS_AT_ONCE) {
+        for (key, &bytes) in keys.iter_mut().zip(part) {
+            let x = T::read(bytes).magnitude();
+            *key = (x.field() as u16 + bin(x) as u16) % KEYS as u16;
         }
-        // Field 0 holds zeros and subnormals, field 255 infinities and NaN.
-        for field in 1..255 {
-            let n: u64 = self.exponents.iter().map(|t| u64::from(t[field])).sum();
-            if n > 0 {
-                histogram.add_exponent(field as i32 - 127, n);
+        let (groups, rest) = keys[..part.len()].as_chunks::<TABLES>();
+        for group in groups {
+            for (table, &key) in tables.iter_mut().zip(group) {
+                table[usize::from(key) % KEYS] += 1;
             }
         }
-    }
-
-    pub(super) fn has_subnormals_or_zeros(&self) -> bool {
-        self.exponents.iter().any(|t| t[0] > 0)
-    }
-}
-
-#[inline(always)]
-pub(super) fn block_f32_bytes(bytes: &[u8], edges: Edges<f32>) -> Tables {
-    block(bytes.as_chunks::<4>().0, |b| f32::from_le_bytes(b), edges)
-}
-
-#[inline(always)]
-pub(super) fn block_f32(values: &[f32], edges: Edges<f32>) -> Tables {
-    block(values, |x| x, edges)
-}
-
-#[inline(always)]
-fn block<S: Copy>(stored: &[S], read: impl Fn(S) -> f32 + Copy, edges: Edges<f32>) -> Tables {
-    if edges.wide {
-        return tally(stored, read, |x| {
-            let (low, span) = (f64::from(edges.low), f64::from(edges.low + edges.span) - f64::from(edges.low));
-            let span = if span.is_finite() { span } else { f64::from(edges.span) };
-            ((f64::from(x) - low) * BINS as f64 / span) as i32
-        });
-    }
-    let bins = BINS as f32;
-    tally(stored, read, |x| ((x - edges.low) * bins / edges.span) as i32)
-}
-
-#[inline(always)]
-fn tally<S: Copy>(stored: &[S], read: impl Fn(S) -> f32 + Copy, bin: impl Fn(f32) -> i32) -> Tables {
-    let mut tables = Tables { bins: [[0; 128]; TABLES], exponents: [[0; 256]; TABLES] };
-    let (groups, rest) = stored.as_chunks::<LANES>();
-    for group in groups {
-        let mut at = [0i32; LANES];
-        let mut fields = [0u32; LANES];
-        for lane in 0..LANES {
-            (at[lane], fields[lane]) = place(read(group[lane]), &bin);
-        }
-        for lane in 0..LANES {
-            tables.bins[lane % TABLES][at[lane] as usize & 127] += 1;
-            tables.exponents[lane % TABLES][fields[lane] as usize & 255] += 1;
+        for &key in rest {
+            tables[0][usize::from(key) % KEYS] += 1;
         }
     }
-    for &s in rest {
-        let (at, field) = place(read(s), &bin);
-        tables.bins[0][at as usize & 127] += 1;
-        tables.exponents[0][field as usize & 255] += 1;
-    }
-    tables
 }
 
-#[inline(always)]
-fn place(x: f32, bin: &impl Fn(f32) -> i32) -> (i32, u32) {
-    let magnitude = x.abs();
-    let field = magnitude.to_bits() >> 23;
-    let index = bin(magnitude).min(BINS as i32 - 1);
-    (if field == 255 { NO_BIN } else { index }, field)
-}
-
-/// Adds exponents of subnormal f32 values.
-pub(super) fn count_subnormals(values: impl Iterator<Item = f32>, histogram: &mut Histogram) {
-    for x in values.filter(|x| x.is_subnormal()) {
-        histogram.add_exponent(exponent(f64::from(x)), 1);
-    }
-}
-
-/// Adds a block of F64, whose bins are computed in f64.
-pub(super) fn count_f64(bytes: &[u8], histogram: &mut Histogram) {
-    let (low, span) = (histogram.low, histogram.high - histogram.low);
-    // Beyond f64's own range, halves are compared instead: exact, since both are scaled by a power of two.
-    let scale = if (span * BINS as f64).is_finite() { 1.0 } else { 2f64.powi(-10) };
-    let span = histogram.high * scale - low * scale;
-    for b in bytes.as_chunks::<8>().0 {
-        let x = f64::from_le_bytes(*b).abs();
-        if !x.is_finite() {
-            continue;
-        }
-        let at = ((x * scale - low * scale) * BINS as f64 / span) as usize;
-        histogram.counts[at.min(BINS - 1)] += 1;
-        if x > 0.0 {
-            histogram.add_exponent(exponent(x), 1);
+/// Counts subnormal values by their exponent above the least: their keys tell no exponents.
+pub(crate) fn count_subnormals<T: Float, const KEYS: usize>(
+    values: &[T::Bytes],
+    tables: &mut [[u32; KEYS]; 1],
+) {
+    for x in values.iter().map(|&bytes| T::read(bytes).magnitude()) {
+        if x.field() == 0 && x > T::ZERO {
+            let exponent = weighbridge_model::dtype::exponent(x.widen());
+            tables[0][(exponent - T::LEAST_EXPONENT) as usize % KEYS] += 1;
         }
     }
 }

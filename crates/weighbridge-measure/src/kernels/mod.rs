@@ -1,69 +1,47 @@
 //! The arithmetic, written once in sixteen fixed lanes and compiled for each instruction set: since rustc
-//! never fuses or reorders floating-point operations, every level gives the same bits.
+//! never fuses or reorders floating-point operations, every level gives the same bits. They are fused by hand
+//! where the product is exact, which changes no bit either.
 
 mod bins;
+mod float;
 mod integers;
+mod level;
 mod moments;
 mod rounding;
+mod widen;
 
 use weighbridge_model::DType;
+use weighbridge_model::dtype::FloatFormat;
 
-use crate::histogram::Histogram;
 use crate::summary::Summary;
 use crate::survival::Survival;
-use crate::widen::{Values, Widen};
+use crate::tally::Tally;
 
-/// An instruction set, chosen at run time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// AVX-512 F, BW, DQ and VL.
-    Avx512,
-    /// AVX2.
-    Avx2,
-    /// What every machine of this architecture has.
-    Portable,
-}
+pub(crate) use bins::{Scale, Wider};
+pub(crate) use float::Float;
+pub use level::Level;
 
-impl Level {
-    /// The best level that this machine has.
-    pub fn detect() -> Level {
-        Level::available().next().unwrap_or(Level::Portable)
-    }
+/// Tables for the keys of values that are binned in f32; see [`Scale`].
+pub(crate) type Keys32 = Tally<512, 8>;
+/// Tables for the keys of F64 values.
+pub(crate) type Keys64 = Tally<4096, 4>;
+/// Tables for exponents of subnormal values.
+pub(crate) type Subnormals = Tally<64, 1>;
 
-    /// The levels that this machine has, best first.
-    pub fn available() -> impl Iterator<Item = Level> {
-        [Level::Avx512, Level::Avx2, Level::Portable].into_iter().filter(|l| l.is_available())
-    }
-
-    fn is_available(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => {
-                is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-            }
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => is_x86_feature_detected!("avx2"),
-            Level::Portable => true,
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => false,
-        }
-    }
-}
-
-/// Defines `$name(level, …)`, which runs the inlined `$body(…)` compiled for the level.
+/// Defines `$name(level, …)`, which runs the inlined `$body(…)` compiled for the level, or `$fused(…)` where
+/// the level has fused multiply-add.
 macro_rules! dispatch {
-    ($(#[$doc:meta])* $name:ident = $body:path, ($($arg:ident: $type:ty),*) -> $out:ty) => {
-        $(#[$doc])*
-        pub(super) fn $name(level: Level, $($arg: $type),*) -> $out {
+    ($name:ident = $body:path, ($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {
+        dispatch!($name = $body, $body, ($($arg: $type),*) $(-> $out)?);
+    };
+    ($name:ident = $body:path, $fused:path, ($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {
+        pub(super) fn $name(level: Level, $($arg: $type),*) $(-> $out)? {
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-                fn avx512($($arg: $type),*) -> $out { $body($($arg),*) }
-                #[target_feature(enable = "avx2")]
-                fn avx2($($arg: $type),*) -> $out { $body($($arg),*) }
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+                fn avx512($($arg: $type),*) $(-> $out)? { $fused($($arg),*) }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($arg: $type),*) $(-> $out)? { $fused($($arg),*) }
                 match level {
                     // SAFETY: the features are there, as the check says; the function has no other condition.
                     Level::Avx512 if level.is_available() => return unsafe { avx512($($arg),*) },
@@ -79,63 +57,111 @@ macro_rules! dispatch {
 }
 
 mod levels {
-    use super::{Level, bins, moments, rounding};
+    use super::{DType, FloatFormat, Level, bins, moments, rounding, widen};
     use crate::summary::Summary;
 
-    dispatch!(moments_f32_bytes = moments::block_f32_bytes, (bytes: &[u8]) -> Summary);
-    dispatch!(moments_f32 = moments::block_f32, (values: &[f32]) -> Summary);
-    dispatch!(moments_f64_bytes = moments::block_f64_bytes, (bytes: &[u8]) -> Summary);
-    dispatch!(moments_f64 = moments::block_f64, (values: &[f64]) -> Summary);
-    dispatch!(bins_f32_bytes = bins::block_f32_bytes, (bytes: &[u8], edges: bins::Edges<f32>) -> bins::Tables);
-    dispatch!(bins_f32 = bins::block_f32, (values: &[f32], edges: bins::Edges<f32>) -> bins::Tables);
-    dispatch!(rounding_f32_bytes = rounding::block_f32_bytes, (bytes: &[u8], to: rounding::Target) -> rounding::Loss);
-    dispatch!(rounding_f32 = rounding::block_f32, (values: &[f32], to: rounding::Target) -> rounding::Loss);
+    dispatch!(to_f32 = widen::to_f32, (dtype: DType, bytes: &[u8], out: &mut Vec<[u8; 4]>));
+    dispatch!(to_f64 = widen::to_f64, (dtype: DType, bytes: &[u8], out: &mut Vec<[u8; 8]>));
+    dispatch!(moments_f32 = moments::block_f32::<false>, moments::block_f32::<true>,
+        (values: &[[u8; 4]]) -> Summary);
+    dispatch!(moments_f64 = moments::block_f64, (values: &[[u8; 8]]) -> Summary);
+    dispatch!(keys_f32 = bins::block,
+        (values: &[[u8; 4]], scale: &bins::Scale<f32>, tables: &mut [[u32; 512]; 8]));
+    dispatch!(keys_f64 = bins::block,
+        (values: &[[u8; 8]], scale: &bins::Scale<f64>, tables: &mut [[u32; 4096]; 4]));
+    dispatch!(loss_f32 = rounding::block_f32, (values: &[[u8; 4]], format: FloatFormat) -> rounding::Loss);
+    dispatch!(loss_f64 = rounding::block_f64,
+        (values: &[[u8; 8]], format: FloatFormat, power: i32) -> rounding::Loss);
+}
+
+/// Buffers for values that do not stand in the file as they are measured.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    single: Vec<[u8; 4]>,
+    double: Vec<[u8; 8]>,
+}
+
+impl Buffers {
+    /// The values of a block as f32.
+    pub(crate) fn f32<'a>(&'a mut self, level: Level, dtype: DType, bytes: &'a [u8]) -> &'a [[u8; 4]] {
+        if dtype == DType::F32 {
+            return bytes.as_chunks().0;
+        }
+        levels::to_f32(level, dtype, bytes, &mut self.single);
+        &self.single
+    }
+
+    fn f64<'a>(&'a mut self, level: Level, dtype: DType, bytes: &'a [u8]) -> &'a [[u8; 8]] {
+        if dtype == DType::F64 {
+            return bytes.as_chunks().0;
+        }
+        levels::to_f64(level, dtype, bytes, &mut self.double);
+        &self.double
+    }
 }
 
 /// Figures of one block.
-pub(crate) fn summarize(level: Level, dtype: DType, widen: &mut Widen, bytes: &[u8], _first: u64) -> Summary {
-    if dtype.is_integer() {
-        let mut summary = levels::moments_f64(level, &integers::widen(dtype, bytes));
-        integers::exact_extremes(dtype, bytes, &mut summary);
-        return summary;
-    }
-    match widen.values(bytes) {
-        Values::F32Bytes(bytes) => levels::moments_f32_bytes(level, bytes),
-        Values::F32(values) => levels::moments_f32(level, values),
-        Values::F64Bytes(bytes) => levels::moments_f64_bytes(level, bytes),
-    }
-}
-
-/// Adds one block to a histogram.
-pub(crate) fn count(level: Level, values: &Values<'_>, histogram: &mut Histogram) {
-    let tables = match values {
-        Values::F64Bytes(bytes) => return bins::count_f64(bytes, histogram),
-        Values::F32Bytes(bytes) => levels::bins_f32_bytes(level, bytes, bins::Edges::of(histogram)),
-        Values::F32(values) => levels::bins_f32(level, values, bins::Edges::of(histogram)),
+pub(crate) fn summarize(level: Level, dtype: DType, bytes: &[u8], buffers: &mut Buffers) -> Summary {
+    let summary = match dtype {
+        DType::F64 | DType::I32 | DType::U32 | DType::I64 | DType::U64 => {
+            levels::moments_f64(level, buffers.f64(level, dtype, bytes))
+        }
+        _ => levels::moments_f32(level, buffers.f32(level, dtype, bytes)),
     };
-    tables.add_to(histogram);
-    if tables.has_subnormals_or_zeros() {
-        match values {
-            Values::F32Bytes(bytes) => {
-                bins::count_subnormals(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)), histogram);
-            }
-            Values::F32(values) => bins::count_subnormals(values.iter().copied(), histogram),
-            Values::F64Bytes(_) => {}
-        }
-    }
+    if dtype.is_integer() { integers::exact_extremes(dtype, bytes, summary) } else { summary }
 }
 
-/// Adds one block to a loss.
-pub(crate) fn survive(level: Level, values: &Values<'_>, survival: &mut Survival) {
-    match (values, rounding::Target::of(survival.format)) {
-        (Values::F32Bytes(bytes), Some(to)) => levels::rounding_f32_bytes(level, bytes, to).add_to(survival),
-        (Values::F32(values), Some(to)) => levels::rounding_f32(level, values, to).add_to(survival),
-        (Values::F64Bytes(bytes), _) => {
-            rounding::exact(bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)), survival);
+/// A type that the second pass measures values in.
+pub(crate) trait Measure: Wider + Send + Sized {
+    /// Tables for the keys of its values.
+    type Keys: Send;
+    fn values<'a>(level: Level, dtype: DType, bytes: &'a [u8], buffers: &'a mut Buffers)
+    -> &'a [Self::Bytes];
+    fn keys() -> Self::Keys;
+    fn finish(keys: Self::Keys) -> crate::tally::Counts;
+    /// Counts the keys of one block.
+    fn count(level: Level, values: &[Self::Bytes], scale: &Scale<Self>, keys: &mut Self::Keys);
+    /// What one block loses, in units of 2^power.
+    fn survive(level: Level, values: &[Self::Bytes], format: FloatFormat, power: i32) -> Survival;
+}
+
+macro_rules! measure {
+    ($float:ident, $keys:ty, $count:ident, ($level:ident, $values:ident, $format:ident, $power:ident) => $loss:expr) => {
+        impl Measure for $float {
+            type Keys = $keys;
+            fn values<'a>(
+                level: Level,
+                dtype: DType,
+                bytes: &'a [u8],
+                buffers: &'a mut Buffers,
+            ) -> &'a [Self::Bytes] {
+                buffers.$float(level, dtype, bytes)
+            }
+            fn keys() -> $keys {
+                <$keys>::new()
+            }
+            fn finish(keys: $keys) -> crate::tally::Counts {
+                keys.finish()
+            }
+            fn count(level: Level, values: &[Self::Bytes], scale: &Scale<$float>, keys: &mut $keys) {
+                levels::$count(level, values, scale, keys.tables(values.len()));
+            }
+            fn survive(
+                $level: Level,
+                $values: &[Self::Bytes],
+                $format: FloatFormat,
+                $power: i32,
+            ) -> Survival {
+                $loss.survival($format)
+            }
         }
-        (Values::F32Bytes(bytes), None) => {
-            rounding::exact(bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))), survival);
-        }
-        (Values::F32(values), None) => rounding::exact(values.iter().map(|&x| f64::from(x)), survival),
-    }
+    };
+}
+
+measure!(f32, Keys32, keys_f32, (level, values, format, _power) => levels::loss_f32(level, values, format));
+measure!(f64, Keys64, keys_f64, (level, values, format, power) => levels::loss_f64(level, values, format, power));
+
+/// Counts the subnormal values of one block by exponent.
+pub(crate) fn count_subnormals<T: Float>(values: &[T::Bytes], subnormals: &mut Subnormals) {
+    bins::count_subnormals::<T, 64>(values, subnormals.tables(values.len()));
 }

@@ -1,194 +1,184 @@
-//! The first pass over a block: runs of values in sixteen lanes, each run shifted by the block's mean so far.
+//! The first pass over a block: runs of values in sixteen lanes.
 //!
-//! Shifting keeps the squares from cancelling: a run's shift is a mean of values that are in the block, so its
-//! squared distance from the run's own mean is bounded by the block's own variance.
+//! Squares cancel where the mean is large beside the spread. Then a run is shifted by the block's mean so far:
+//! a mean of values that are in the block, so that its squared distance from the run's own mean is bounded by
+//! the block's own variance.
 
+use super::float::Float;
 use crate::merge::Merge;
+use crate::scale::{exp2, power_for};
 use crate::summary::{Number, Summary};
 
 const LANES: usize = 16;
 /// Values in a run: 16 KiB of f32, which stay in the first-level cache if they have to be read again.
 const RUN: usize = 4096;
 
-/// f32 or f64, as far as the kernel needs.
-trait Real: Copy + PartialOrd {
-    type Bits: Copy + Ord;
-    const INFINITY: Self;
-    const NEG_INFINITY: Self;
-    const ALL_ONES: Self::Bits;
-    fn widen(self) -> f64;
-    /// Bits of the magnitude minus one: zero wraps to the largest, so that a minimum passes it over.
-    fn magnitude_less_one(self) -> Self::Bits;
-    fn from_magnitude_less_one(bits: Self::Bits) -> f64;
-    fn is_zero(self) -> bool;
-}
+/// How far squares may cancel before values are shifted: rounding errors grow sixteenfold at most.
+const CANCELS: f64 = 1.0 / 16.0;
 
-macro_rules! real {
-    ($float:ty, $bits:ty) => {
-        impl Real for $float {
-            type Bits = $bits;
-            const INFINITY: Self = <$float>::INFINITY;
-            const NEG_INFINITY: Self = <$float>::NEG_INFINITY;
-            const ALL_ONES: $bits = <$bits>::MAX;
-            #[inline(always)]
-            fn widen(self) -> f64 {
-                self as f64
-            }
-            #[inline(always)]
-            fn magnitude_less_one(self) -> $bits {
-                (self.to_bits() & (<$bits>::MAX >> 1)).wrapping_sub(1)
-            }
-            fn from_magnitude_less_one(bits: $bits) -> f64 {
-                <$float>::from_bits(bits.wrapping_add(1)) as f64
-            }
-            #[inline(always)]
-            fn is_zero(self) -> bool {
-                self == 0.0
-            }
-        }
-    };
-}
-
-real!(f32, u32);
-real!(f64, u64);
-
+/// Values of f32's range: nothing can overflow. Their squares are exact in f64, so that adding one in a `FUSED`
+/// operation gives the same bits.
 #[inline(always)]
-pub(super) fn block_f32_bytes(bytes: &[u8]) -> Summary {
-    block(bytes.as_chunks::<4>().0, |b| f32::from_le_bytes(b))
+pub(super) fn block_f32<const FUSED: bool>(values: &[[u8; 4]]) -> Summary {
+    block::<f32, FUSED>(values)
+}
+
+/// Values whose squares may leave f64's range; then they are taken again in units that bring them near 1.
+#[inline(always)]
+pub(super) fn block_f64(values: &[[u8; 8]]) -> Summary {
+    let summary = block::<f64, false>(values);
+    match power_for(summary.largest()) {
+        0 => summary,
+        power => in_units(values, power, summary),
+    }
+}
+
+/// Mean and spread of the values in units of 2^power; the other figures stay.
+#[cold]
+#[inline(never)]
+fn in_units(values: &[[u8; 8]], power: i32, summary: Summary) -> Summary {
+    let unit = exp2(-power);
+    let scaled: Vec<[u8; 8]> = values.iter().map(|&b| (f64::read(b) * unit).to_le_bytes()).collect();
+    let Summary { mean, m2, .. } = block::<f64, false>(&scaled);
+    Summary { mean: mean * exp2(power), m2, power, ..summary }
 }
 
 #[inline(always)]
-pub(super) fn block_f32(values: &[f32]) -> Summary {
-    block(values, |x| x)
-}
-
-#[inline(always)]
-pub(super) fn block_f64_bytes(bytes: &[u8]) -> Summary {
-    block(bytes.as_chunks::<8>().0, |b| f64::from_le_bytes(b))
-}
-
-#[inline(always)]
-pub(super) fn block_f64(values: &[f64]) -> Summary {
-    block(values, |x| x)
-}
-
-#[inline(always)]
-fn block<S: Copy, T: Real>(stored: &[S], read: impl Fn(S) -> T + Copy) -> Summary {
+fn block<T: Float, const FUSED: bool>(values: &[T::Bytes]) -> Summary {
     let mut total = Summary::default();
-    for run in stored.chunks(RUN) {
-        let shift = if total.finite() > 0 { total.mean } else { first_mean(run, read) };
-        let sums = Sums::of(run, read, shift);
-        let summary = if sums.is_finite() { sums.summary(run.len(), shift) } else { irregular(run, read, shift) };
-        total.merge(&summary);
+    let mut plain = T::SQUARES_ARE_EXACT;
+    for run in values.chunks(RUN) {
+        let mut sums = if plain { Sums::plain::<T, FUSED>(run) } else { Sums::default() };
+        plain = plain && !sums.cancel(run.len());
+        if plain && sums.sum.is_finite() {
+            total.merge(&summary::<T>(run, sums, 0.0));
+            continue;
+        }
+        let shift = if total.finite() > 0 { total.mean } else { first_mean::<T>(run) };
+        sums = Sums::shifted::<T>(run, shift);
+        let regular = sums.sum.is_finite();
+        total.merge(&if regular { summary::<T>(run, sums, shift) } else { irregular::<T>(run, shift) });
     }
     total
 }
 
-/// Mean of the first few values; 0 where they are not all finite.
+/// Mean of the first few finite values; 0 where there are none.
 #[inline(always)]
-fn first_mean<S: Copy, T: Real>(run: &[S], read: impl Fn(S) -> T) -> f64 {
-    let few = &run[..run.len().min(LANES)];
-    let mean = few.iter().map(|&s| read(s).widen() / few.len() as f64).sum::<f64>();
-    if mean.is_finite() { mean } else { 0.0 }
+fn first_mean<T: Float>(run: &[T::Bytes]) -> f64 {
+    let finite = |x: f64| x.is_finite().then_some(x);
+    let few = || run.iter().filter_map(|&bytes| finite(T::read(bytes).widen())).take(LANES);
+    let n = few().count() as f64;
+    few().map(|x| x / n).sum()
 }
 
 /// A run with NaN or infinities among its values, or whose sums overflow: the finite ones are taken alone.
 #[cold]
 #[inline(never)]
-fn irregular<S: Copy, T: Real>(run: &[S], read: impl Fn(S) -> T, shift: f64) -> Summary {
+fn irregular<T: Float>(run: &[T::Bytes], shift: f64) -> Summary {
     let mut finite = Vec::with_capacity(run.len());
     let (mut nan, mut inf) = (0, 0);
-    for &stored in run {
-        let value = read(stored).widen();
+    for &bytes in run {
+        let value = T::read(bytes).widen();
         if value.is_nan() {
             nan += 1;
         } else if value.is_infinite() {
             inf += 1;
         } else {
-            finite.push(read(stored));
+            finite.push(bytes);
         }
     }
-    let sums = Sums::of(&finite, |x| x, shift);
-    let mut summary = sums.summary(finite.len(), shift);
+    let mut summary = summary::<T>(&finite, Sums::shifted::<T>(&finite, shift), shift);
     summary.count = run.len() as u64;
     (summary.nan, summary.inf) = (nan, inf);
     summary
 }
 
-/// Sixteen lanes of everything.
-struct Sums<T: Real> {
-    sum: [f64; LANES],
-    squares: [f64; LANES],
-    min: [T; LANES],
-    max: [T; LANES],
-    small: [T::Bits; LANES],
-    zeros: [u32; LANES],
+/// Calls `each` with every value and its lane.
+#[inline(always)]
+fn for_each<T: Float>(run: &[T::Bytes], mut each: impl FnMut(usize, T)) {
+    let (groups, rest) = run.as_chunks::<LANES>();
+    for group in groups {
+        for (lane, &bytes) in group.iter().enumerate() {
+            each(lane, T::read(bytes));
+        }
+    }
+    for (lane, &bytes) in rest.iter().enumerate() {
+        each(lane, T::read(bytes));
+    }
 }
 
-impl<T: Real> Sums<T> {
+/// Sums over a run.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    sum: f64,
+    squares: f64,
+}
+
+impl Sums {
     #[inline(always)]
-    fn of<S: Copy>(run: &[S], read: impl Fn(S) -> T + Copy, shift: f64) -> Self {
-        let mut sums = Sums {
-            sum: [0.0; LANES],
-            squares: [0.0; LANES],
-            min: [T::INFINITY; LANES],
-            max: [T::NEG_INFINITY; LANES],
-            small: [T::ALL_ONES; LANES],
-            zeros: [0; LANES],
-        };
-        let (groups, rest) = run.as_chunks::<LANES>();
-        for group in groups {
-            for lane in 0..LANES {
-                sums.add(lane, read(group[lane]), shift);
-            }
-        }
-        for (lane, &stored) in rest.iter().enumerate() {
-            sums.add(lane, read(stored), shift);
-        }
-        sums
+    fn plain<T: Float, const FUSED: bool>(run: &[T::Bytes]) -> Self {
+        let (mut sum, mut squares) = ([0.0; LANES], [0.0; LANES]);
+        for_each::<T>(run, |lane, x| {
+            let x = x.widen();
+            sum[lane] += x;
+            squares[lane] = if FUSED { x.mul_add(x, squares[lane]) } else { squares[lane] + x * x };
+        });
+        Sums { sum: sum.iter().sum(), squares: squares.iter().sum() }
     }
 
     #[inline(always)]
-    fn add(&mut self, lane: usize, x: T, shift: f64) {
-        let d = x.widen() - shift;
-        self.sum[lane] += d;
-        self.squares[lane] += d * d;
-        self.min[lane] = if x < self.min[lane] { x } else { self.min[lane] };
-        self.max[lane] = if x > self.max[lane] { x } else { self.max[lane] };
-        self.small[lane] = self.small[lane].min(x.magnitude_less_one());
-        self.zeros[lane] += u32::from(x.is_zero());
+    fn shifted<T: Float>(run: &[T::Bytes], shift: f64) -> Self {
+        let (mut sum, mut squares) = ([0.0; LANES], [0.0; LANES]);
+        for_each::<T>(run, |lane, x| {
+            let x = x.widen() - shift;
+            sum[lane] += x;
+            squares[lane] += x * x;
+        });
+        Sums { sum: sum.iter().sum(), squares: squares.iter().sum() }
     }
 
-    #[inline(always)]
-    fn is_finite(&self) -> bool {
-        self.sum.iter().sum::<f64>().is_finite()
+    fn m2(self, n: usize) -> f64 {
+        (self.squares - self.sum * (self.sum / n as f64)).max(0.0)
     }
 
-    fn summary(&self, count: usize, shift: f64) -> Summary {
-        if count == 0 {
-            return Summary::default();
-        }
-        let n = count as f64;
-        let zero: u64 = self.zeros.iter().map(|&z| u64::from(z)).sum();
-        let (sum, squares) = (self.sum.iter().sum::<f64>(), self.squares.iter().sum::<f64>());
-        let min = self.min.iter().fold(f64::INFINITY, |a, b| a.min(b.widen()));
-        let max = self.max.iter().fold(f64::NEG_INFINITY, |a, b| a.max(b.widen()));
-        let small = self.small.iter().copied().min().unwrap_or(T::ALL_ONES);
-        let nonzero = (small != T::ALL_ONES).then(|| Number::Float(T::from_magnitude_less_one(small)));
-        // Adding +0 turns -0 into +0, whichever of the two a lane happened to keep.
-        let float = |x: f64| Some(Number::Float(x + 0.0));
-        Summary {
-            count: count as u64,
-            nan: 0,
-            inf: 0,
-            zero,
-            min: float(min),
-            max: float(max),
-            abs_min: if zero > 0 { float(0.0) } else { nonzero },
-            abs_min_nonzero: nonzero,
-            abs_max: float(max.max(-min)),
-            mean: shift + sum / n,
-            m2: (squares - sum * (sum / n)).max(0.0),
-        }
+    /// Whether the mean is so large that little of the squares is spread. Not so where sums are not finite.
+    fn cancel(self, n: usize) -> bool {
+        self.m2(n) < self.squares * CANCELS
+    }
+}
+
+/// The summary of a run of finite values, from the sums of what they are beyond `shift`. A loop of its own over
+/// the run, which stays close by: so all lanes of one loop fit in AVX2's registers.
+#[inline(always)]
+fn summary<T: Float>(run: &[T::Bytes], sums: Sums, shift: f64) -> Summary {
+    if run.is_empty() {
+        return Summary::default();
+    }
+    let (mut low, mut high) = ([T::INFINITY; LANES], [T::NEG_INFINITY; LANES]);
+    let (mut small, mut zeros) = ([T::ALL_ONES; LANES], [0u32; LANES]);
+    for_each::<T>(run, |lane, x| {
+        low[lane] = if x < low[lane] { x } else { low[lane] };
+        high[lane] = if x > high[lane] { x } else { high[lane] };
+        small[lane] = small[lane].min(x.magnitude_less_one());
+        zeros[lane] += u32::from(x == T::ZERO);
+    });
+    let zero: u64 = zeros.iter().map(|&z| u64::from(z)).sum();
+    let min = low.iter().fold(f64::INFINITY, |a, b| a.min(b.widen()));
+    let max = high.iter().fold(f64::NEG_INFINITY, |a, b| a.max(b.widen()));
+    let small = small.iter().copied().min().unwrap_or(T::ALL_ONES);
+    let nonzero = (small != T::ALL_ONES).then(|| Number::Float(T::from_magnitude_less_one(small)));
+    // Adding +0 turns -0 into +0, whichever of the two a lane happened to keep.
+    let float = |x: f64| Some(Number::Float(x + 0.0));
+    Summary {
+        count: run.len() as u64,
+        zero,
+        min: float(min),
+        max: float(max),
+        abs_min: if zero > 0 { float(0.0) } else { nonzero },
+        abs_min_nonzero: nonzero,
+        abs_max: float(max.max(-min)),
+        mean: shift + sums.sum / run.len() as f64,
+        m2: sums.m2(run.len()),
+        ..Summary::default()
     }
 }
