@@ -17,13 +17,13 @@ Exit status: 0 fine, 2 failure.";
 /// Look at, judge, move and prove the weights of neural networks.
 #[derive(Debug, Parser)]
 #[command(name = "weigh", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
     #[command(flatten)]
-    pub report: ReportArgs,
+    pub report: Option<InputArgs>,
 
     /// When to use colour (NO_COLOR is obeyed).
     #[arg(long, value_enum, default_value_t = Color::Auto, global = true, value_name = "WHEN")]
@@ -80,12 +80,6 @@ pub struct PickArgs {
     /// Also tensors of a pickled module that its state_dict() leaves out.
     #[arg(long)]
     pub all: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct ReportArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
 }
 
 #[derive(Debug, clap::Args)]

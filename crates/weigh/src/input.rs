@@ -4,7 +4,7 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use weighbridge_formats::{Access, ReadOptions, by_id, open};
-use weighbridge_model::{Error, Model, Result, Role, Tensor, nearest, roles};
+use weighbridge_model::{Error, Model, Result, Role, Tensor, nearest, nearest_or_all, roles};
 
 use crate::args::{InputArgs, PickArgs};
 
@@ -54,7 +54,17 @@ pub fn pick<'a>(model: &'a Model, args: &PickArgs) -> Result<(Vec<&'a Tensor>, u
             hidden += 1;
         }
     }
-    if picked.is_empty() && !args.tensors.is_empty() {
+    if picked.is_empty() && role.is_some() && hidden == 0 {
+        let name = args.role.clone().unwrap_or_default();
+        let mut near: Vec<String> = Vec::new();
+        for t in &model.tensors {
+            if near.iter().all(|r| r != t.role.as_str()) {
+                near.push(t.role.as_str().to_owned());
+            }
+        }
+        return Err(Error::NotFound { kind: "tensor with the role", name, near });
+    }
+    if picked.is_empty() && !args.tensors.is_empty() && hidden == 0 {
         let wanted = args.tensors.join(", ");
         let near = nearest(&wanted, model.tensors.iter().map(|t| t.name.as_str()));
         return Err(Error::NotFound { kind: "tensor", name: wanted, near });
@@ -68,14 +78,15 @@ fn role(name: &str) -> Result<Role> {
     all.into_iter().find(|r| r.as_str() == name).ok_or_else(|| Error::NotFound {
         kind: "role",
         name: name.to_owned(),
-        near: nearest(name, all.iter().map(|r| r.as_str())),
+        near: nearest_or_all(name, all.iter().map(|r| r.as_str())),
     })
 }
 
 fn globs(patterns: &[String]) -> Result<GlobSet> {
     let mut builder = GlobSetBuilder::new();
     for pattern in patterns {
-        let usage = |e: globset::Error| Error::Usage { what: format!("'{pattern}' is no glob: {}", e.kind()) };
+        let usage =
+            |e: globset::Error| Error::Usage { what: format!("'{pattern}' is no glob: {}", e.kind()) };
         builder.add(GlobBuilder::new(pattern).literal_separator(false).build().map_err(usage)?);
     }
     builder.build().map_err(|e| Error::Usage { what: e.to_string() })

@@ -18,12 +18,13 @@ use args::{Args, Command};
 fn main() -> ExitCode {
     let args = Args::parse();
     args.color.apply();
-    let result = match &args.command {
-        Some(Command::Ls(ls)) => commands::ls::run(ls),
-        Some(Command::Stats(stats)) => commands::stats::run(stats),
-        Some(Command::Show(show)) => commands::show::run(show),
-        Some(Command::Completions { shell }) => commands::completions::run(*shell),
-        None => commands::report::run(&args.report),
+    let result = match (&args.command, &args.report) {
+        (Some(Command::Ls(ls)), _) => commands::ls::run(ls),
+        (Some(Command::Stats(stats)), _) => commands::stats::run(stats),
+        (Some(Command::Show(show)), _) => commands::show::run(show),
+        (Some(Command::Completions { shell }), _) => commands::completions::run(*shell),
+        (None, Some(report)) => commands::report::run(report),
+        (None, None) => unreachable!("without a file, clap has shown the help and left"),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,11 +6,11 @@ use weighbridge_model::{Error, Finding, Result, Severity};
 use weighbridge_report::style::{BAD, FAINT, STRONG, WARN, paint};
 use weighbridge_report::table::clean;
 
-/// Columns to draw in: the terminal's, `COLUMNS`, or 100 where neither is known.
+/// Columns to draw in: `COLUMNS`, the terminal's, or 100 where neither is known.
 pub fn width() -> usize {
     let terminal = terminal_size::terminal_size().map(|(w, _)| usize::from(w.0));
     let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    terminal.or(asked).unwrap_or(100).clamp(40, 400)
+    asked.or(terminal).unwrap_or(100).clamp(40, 400)
 }
 
 /// Writes data. A reader that went away (`| head`) is no failure.

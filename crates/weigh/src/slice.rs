@@ -16,10 +16,12 @@ pub fn split(text: &str) -> (&str, Option<&str>) {
 /// The tensor under the slice; nothing is read.
 pub fn apply(tensor: &Tensor, slice: &str) -> Result<Tensor> {
     let usage = |what: String| Error::Usage { what: format!("[{slice}]: {what}") };
-    // Packed elements have no strides of their own: give them a byte each first.
+    // Packed elements have no strides of their own: give them a byte each first. Quantized ones lose their
+    // channel with an index along its axis: take their real values.
+    let quantized = matches!(tensor.layout, Layout::Quantized { .. });
     let unpacked;
-    let tensor = if tensor.dtype.is_sub_byte() {
-        let wide = if tensor.dtype.is_float() { DType::F32 } else { DType::I8 };
+    let tensor = if tensor.dtype.is_sub_byte() || quantized {
+        let wide = if tensor.dtype.is_float() || quantized { DType::F32 } else { DType::I8 };
         let storage = Arc::new(Cast::new(tensor.clone(), wide));
         unpacked = Tensor::contiguous(&tensor.name, wide, tensor.shape.clone(), storage, &Place::default())?;
         &unpacked
@@ -60,7 +62,7 @@ pub fn apply(tensor: &Tensor, slice: &str) -> Result<Tensor> {
             let (from, to) = (bound(from, 0)?, bound(to, n as i64)?);
             let count = (to - from).max(0).unsigned_abs().div_ceil(step.unsigned_abs());
             if count > 0 {
-                offset += from * stride;
+                offset = offset.saturating_add(from.saturating_mul(stride));
             }
             shape.push(count);
             strides.push(stride.saturating_mul(step));
@@ -70,17 +72,11 @@ pub fn apply(tensor: &Tensor, slice: &str) -> Result<Tensor> {
             if i < 0 || i as u64 >= n {
                 return Err(usage(format!("index {item} of dimension {d}, which has {n}")));
             }
-            offset += i * stride;
+            offset = offset.saturating_add(i.saturating_mul(stride));
         }
     }
-    let view = View { offset: offset as u64, strides };
-    let mut sliced =
-        Tensor::strided(&tensor.name, tensor.dtype, shape, view, tensor.storage.clone(), &Place::default())?;
-    if let Layout::Quantized { .. } = tensor.layout {
-        // Codes of a slice: which channel each belongs to is lost with an index along the axis.
-        sliced.role = tensor.role;
-    }
-    Ok(sliced)
+    let view = View { offset: offset.max(0) as u64, strides };
+    Tensor::strided(&tensor.name, tensor.dtype, shape, view, tensor.storage.clone(), &Place::default())
 }
 
 #[cfg(test)]

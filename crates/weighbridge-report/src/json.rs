@@ -69,10 +69,7 @@ pub fn listing(tensor: &Tensor, storage: usize, sha256: Option<&str>) -> Map<Str
     let in_file = tensor.storage.file_offset().map(|o| o + tensor.storage_offset());
     map.insert("file_offset".into(), in_file.into());
     if let weighbridge_model::Layout::Quantized { scales, zero_points, axis, .. } = &tensor.layout {
-        map.insert(
-            "quantized".into(),
-            json!({ "scales": scales, "zero_points": zero_points, "axis": axis }),
-        );
+        map.insert("quantized".into(), json!({ "scales": scales, "zero_points": zero_points, "axis": axis }));
     }
     if let Some(sha256) = sha256 {
         map.insert("sha256".into(), sha256.into());
@@ -171,4 +168,3 @@ pub fn finding(model: &Model, f: &Finding) -> Json {
     map.insert("help".into(), f.help.as_str().into());
     Json::Object(map)
 }
-

@@ -26,6 +26,11 @@ fn scaled(n: u64, step: f64, units: &[&str]) -> String {
     format!("{text} {}", units[unit]).trim_end().to_owned()
 }
 
+/// `1 tensor`, `2 tensors`.
+pub fn plural(n: u64, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
 /// A figure in at most nine characters or so: plain where that is short, with an exponent otherwise.
 pub fn figure(x: f64) -> String {
     if x == 0.0 {
@@ -61,7 +66,7 @@ mod tests {
     #[test]
     fn figures_are_short_and_keep_four_digits() {
         assert_eq!(figure(0.123456), "0.1235");
-        assert_eq!(figure(1234.5), "1235");
+        assert_eq!(figure(1234.7), "1235");
         assert_eq!(figure(1.5e-7), "1.50e-7");
         assert_eq!(figure(65504.0), "65504");
         assert_eq!(bytes(1536), "1.50 KiB");

@@ -18,7 +18,8 @@ pub fn run(args: &LsArgs) -> Result<()> {
         ListOrder::Name => tensors.sort_by(|a, b| a.name.cmp(&b.name)),
         ListOrder::Bytes => tensors.sort_by_key(|t| std::cmp::Reverse(t.bytes())),
     }
-    let hashes = if args.hash { Some(hashes(&tensors)?) } else { None };
+    let hashes =
+        if args.hash { Some(hashes(&tensors).map_err(|e| e.in_source(&opened.file))?) } else { None };
     printer::findings(&model.findings);
     if args.input.json {
         let storages = json::storage_numbers(model);
@@ -43,6 +44,9 @@ fn hashes(tensors: &[&Tensor]) -> Result<Vec<Option<String>>> {
     hashes
 }
 
+/// Names of more segments than this stand on one line: no framework nests so deep, and indents add up.
+const DEEPEST: usize = 40;
+
 fn table(model: &Model, tensors: &[&Tensor], hashes: Option<&[Option<String>]>, tree: bool) -> Table {
     let mut header =
         vec![("name", false), ("dtype", false), ("shape", false), ("role", false), ("bytes", true)];
@@ -55,7 +59,7 @@ fn table(model: &Model, tensors: &[&Tensor], hashes: Option<&[Option<String>]>, 
     for (i, tensor) in tensors.iter().enumerate() {
         let mut segments: Vec<&str> = tensor.name.split('.').collect();
         let leaf = segments.pop().unwrap_or_default();
-        let name = if tree {
+        let name = if tree && segments.len() <= DEEPEST {
             let shared = open.iter().zip(&segments).take_while(|(a, b)| a == b).count();
             for (depth, segment) in segments.iter().enumerate().skip(shared) {
                 table.row(vec![Cell::styled(format!("{}{segment}", "  ".repeat(depth)), STRONG)]);
@@ -91,8 +95,8 @@ fn footer(model: &Model, tensors: &[&Tensor], hidden: usize) -> Result<()> {
     let values: u64 = tensors.iter().map(|t| t.count()).sum();
     let bytes: u64 = tensors.iter().map(|t| t.bytes()).sum();
     printer::note(&format!(
-        "{} tensors, {} values, {} ({}); a role with ? is a guess",
-        tensors.len(),
+        "{}, {} values, {} ({}); a role with ? is a guess",
+        units::plural(tensors.len() as u64, "tensor"),
         units::count(values),
         units::bytes(bytes),
         model.origin

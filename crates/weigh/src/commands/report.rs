@@ -8,16 +8,16 @@ use weighbridge_model::{Finding, Model, Result, Tensor};
 use weighbridge_report::{json, text};
 
 use super::stats::fail_with;
-use crate::args::ReportArgs;
+use crate::args::InputArgs;
 use crate::{input, printer, progress};
 
-pub fn run(args: &ReportArgs) -> Result<()> {
-    let opened = input::read(&args.input)?;
+pub fn run(args: &InputArgs) -> Result<()> {
+    let opened = input::read(args)?;
     let whole = &opened.model;
     let part = whole.weights_part().map(|p| p.key.clone());
     let picked = part.as_deref().map(|key| whole.select(key)).transpose()?;
-    if args.input.json {
-        return print_json(&opened, part.as_deref());
+    if args.json {
+        return print_json(&opened, part.as_deref().or(opened.selected.as_deref()));
     }
     let model = picked.as_ref().unwrap_or(whole);
     let mut judged = Judged::of(model, &model.tensors.iter().collect::<Vec<_>>());
@@ -34,7 +34,11 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         findings: &judged.findings,
     };
     printer::data(&text::render(&report, printer::width()))?;
-    fail_with(judged.failures)
+    fail_with(failures_in(&opened.file, judged.failures))
+}
+
+fn failures_in(file: &str, failures: Vec<weighbridge_model::Error>) -> Vec<weighbridge_model::Error> {
+    failures.into_iter().map(|e| e.in_source(file)).collect()
 }
 
 /// Figures and judgements of a model.
@@ -116,5 +120,5 @@ fn print_json(opened: &input::Opened, part: Option<&str>) -> Result<()> {
         judged.findings.iter().filter(of_weights).map(|f| json::finding(whole, f)).collect(),
     );
     printer::json(document)?;
-    fail_with(judged.failures)
+    fail_with(failures_in(&opened.file, judged.failures))
 }

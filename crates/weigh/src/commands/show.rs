@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use weighbridge_model::{Error, Model, Result, Tensor, dtype, nearest, roles};
+use weighbridge_model::{Error, Limits, Model, Result, Tensor, dtype, nearest, roles};
 use weighbridge_report::units;
 
 use crate::args::ShowArgs;
@@ -11,12 +11,17 @@ use crate::{input, printer, slice};
 
 pub fn run(args: &ShowArgs) -> Result<()> {
     let opened = input::read(&args.input)?;
+    show(&opened, args).map_err(|e| e.in_source(&opened.file))
+}
+
+fn show(opened: &input::Opened, args: &ShowArgs) -> Result<()> {
     let (tensor, slice_text) = find(&opened.model, &args.tensor)?;
     let tensor = match slice_text {
         Some(text) => slice::apply(tensor, text)?,
         None => tensor.clone(),
     };
     if let Some(path) = &args.output {
+        weighbridge_measure::check_expansion(&tensor, &Limits::default())?;
         let written = weighbridge_formats::numpy::write(&tensor, path, args.force)?;
         printer::note(&format!("{}: {written}", path.display()));
         return Ok(());
@@ -95,7 +100,7 @@ impl Shown {
     }
 }
 
-/// Orders by magnitude, then by index, so that equal runs give equal answers. NaN counts as largest.
+/// Orders by magnitude, then by index, so that equal runs give equal answers.
 #[derive(PartialEq)]
 struct Ranked(f64, Reverse<u64>, Shown);
 
@@ -113,7 +118,9 @@ impl Ord for Ranked {
 
 fn each(tensor: &Tensor, range: std::ops::Range<u64>, mut f: impl FnMut(u64, Shown)) -> Result<()> {
     if !tensor.dtype.is_real() {
-        return Err(Error::Usage { what: format!("'{}' holds {}: no real values", tensor.name, tensor.dtype) });
+        return Err(Error::Usage {
+            what: format!("'{}' holds {}: no real values", tensor.name, tensor.dtype),
+        });
     }
     let is_code = matches!(tensor.layout, weighbridge_model::Layout::Strided(_));
     if tensor.dtype.is_integer() && is_code {
@@ -137,7 +144,12 @@ fn pick(tensor: &Tensor, args: &ShowArgs) -> Result<Picked> {
         let n = n.min(args.limit as usize);
         let mut heap: BinaryHeap<Reverse<Ranked>> = BinaryHeap::new();
         let sign = if args.smallest.is_some() { -1.0 } else { 1.0 };
+        weighbridge_measure::check_expansion(tensor, &Limits::default())?;
         each(tensor, 0..count, |i, v| {
+            // NaN is neither large nor small.
+            if v.to_f64().is_nan() {
+                return;
+            }
             heap.push(Reverse(Ranked(sign * v.abs().to_f64().abs(), Reverse(i), v)));
             if heap.len() > n {
                 heap.pop();
@@ -177,9 +189,10 @@ fn document(file: &str, tensor: &Tensor, picked: &Picked) -> serde_json::Map<Str
     map.insert("name".into(), tensor.name.as_str().into());
     map.insert("dtype".into(), tensor.dtype.name().into());
     map.insert("shape".into(), tensor.shape.clone().into());
-    let values = picked.values.iter().map(|(i, v)| {
-        serde_json::json!({ "index": coordinates(*i, &tensor.shape), "value": v.json() })
-    });
+    let values = picked
+        .values
+        .iter()
+        .map(|(i, v)| serde_json::json!({ "index": coordinates(*i, &tensor.shape), "value": v.json() }));
     map.insert("values".into(), values.collect());
     map.insert("cut".into(), picked.cut.into());
     map
@@ -188,8 +201,8 @@ fn document(file: &str, tensor: &Tensor, picked: &Picked) -> serde_json::Map<Str
 fn text(value: Shown, dtype: dtype::DType) -> String {
     match value {
         Shown::Int(i) => i.to_string(),
-        Shown::Float(x) if dtype == dtype::DType::F64 || f64::from(x as f32) != x => plain(x, x.to_string()),
-        // As many digits as tell this f32 from its neighbours.
+        Shown::Float(x) if dtype == dtype::DType::F64 => plain(x, x.to_string()),
+        // As many digits as tell this f32 from its neighbours; dequantized values are f32 in torch as well.
         Shown::Float(x) => plain(x, (x as f32).to_string()),
     }
 }

@@ -26,7 +26,7 @@ pub fn run(args: &StatsArgs) -> Result<()> {
     for (tensor, measured) in rows {
         match measured {
             Ok(measured) => rows_read.push((tensor, measured)),
-            Err(error) => failures.push(error),
+            Err(error) => failures.push(error.in_source(&opened.file)),
         }
     }
     if args.input.json {

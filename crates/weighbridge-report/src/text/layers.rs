@@ -1,9 +1,11 @@
 //! The table of layers: repeated blocks on one line, the worst member shown.
 
+use std::collections::HashMap;
+
 use weighbridge_judge::{Precision, Verdict};
 use weighbridge_measure::{Number, Summary};
 use weighbridge_model::layers::{Block, Layer, collapse};
-use weighbridge_model::{Role, TensorId};
+use weighbridge_model::{Role, TensorId, roles};
 
 use super::{Report, verdict_style};
 use crate::spark::sparkline;
@@ -26,14 +28,21 @@ pub(super) fn table(report: &Report<'_>) -> Option<Table> {
         ("f16", true),
         ("bf16", true),
     ]);
+    let mut verdicts = Verdicts::new();
+    for p in report.precision {
+        verdicts.entry(p.tensor).or_default().push(p);
+    }
     for block in collapse(report.layers) {
-        table.row(row(report, &block));
+        table.row(row(report, &verdicts, &block));
     }
     Some(table)
 }
 
-fn row(report: &Report<'_>, block: &Block) -> Vec<Cell> {
-    let worst = worst_member(report, block);
+/// Judgements by the tensor they are on.
+type Verdicts<'a> = HashMap<TensorId, Vec<&'a Precision>>;
+
+fn row(report: &Report<'_>, verdicts: &Verdicts<'_>, block: &Block) -> Vec<Cell> {
+    let worst = worst_member(report, verdicts, block);
     let first = &report.layers[block.members[0]];
     let mut path = if block.path.is_empty() { "(root)".to_owned() } else { block.path.clone() };
     if block.members.len() > 1 {
@@ -60,13 +69,18 @@ fn row(report: &Report<'_>, block: &Block) -> Vec<Cell> {
         None => cells.extend(["", "", "", ""].map(Cell::from)),
     }
     for target in ["f16", "bf16"] {
-        cells.push(verdict(report, worst, target));
+        cells.push(verdict(verdicts, worst, target));
     }
     cells
 }
 
-fn verdicts<'a>(report: &'a Report<'_>, layer: &'a Layer, target: &'a str) -> impl Iterator<Item = &'a Precision> {
-    report.precision.iter().filter(move |p| p.target == target && layer.tensors.contains(&p.tensor))
+fn of_layer<'a>(
+    verdicts: &'a Verdicts<'a>,
+    layer: &'a Layer,
+    target: &'a str,
+) -> impl Iterator<Item = &'a Precision> {
+    let all = layer.tensors.iter().filter_map(|id| verdicts.get(id)).flatten().copied();
+    all.filter(move |p| p.target == target)
 }
 
 /// Worse verdicts are larger, then fewer decibels.
@@ -81,20 +95,23 @@ fn worst<'a>(verdicts: impl Iterator<Item = &'a Precision>) -> Option<&'a Precis
     })
 }
 
-fn worst_member<'a>(report: &'a Report<'_>, block: &Block) -> &'a Layer {
+fn worst_member<'a>(report: &'a Report<'_>, verdicts: &Verdicts<'_>, block: &Block) -> &'a Layer {
     let layers = || block.members.iter().map(|&i| &report.layers[i]);
-    let scored = layers().filter_map(|l| worst(verdicts(report, l, "f16")).map(|p| (l, badness(p))));
+    let scored = layers().filter_map(|l| worst(of_layer(verdicts, l, "f16")).map(|p| (l, badness(p))));
     scored
         .max_by(|a, b| a.1.0.cmp(&b.1.0).then(a.1.1.total_cmp(&b.1.1)))
         .map_or_else(|| &report.layers[block.members[0]], |(l, _)| l)
 }
 
-/// The tensor that a layer's figures are of: its largest parameter.
+/// The tensor that a layer's figures are of: its largest parameter, `weight` before others of its size.
 fn main_tensor(report: &Report<'_>, layer: &Layer) -> Option<TensorId> {
     let tensors = layer.tensors.iter().map(|&id| report.model.tensor(id));
     tensors
         .filter(|t| t.role != Role::Packed)
-        .max_by_key(|t| (t.role == Role::Parameter, t.count(), std::cmp::Reverse(t.id)))
+        .max_by_key(|t| {
+            let is_weight = roles::split(&t.name).1 == "weight";
+            (t.role == Role::Parameter, t.count(), is_weight, std::cmp::Reverse(t.id))
+        })
         .map(|t| t.id)
 }
 
@@ -102,8 +119,8 @@ fn summary<'a>(report: &'a Report<'_>, id: TensorId) -> Option<&'a Summary> {
     report.measured[id.0 as usize].as_ref()?.summary.as_ref()
 }
 
-fn verdict(report: &Report<'_>, layer: &Layer, target: &str) -> Cell {
-    let Some(p) = worst(verdicts(report, layer, target)) else { return Cell::default() };
+fn verdict(verdicts: &Verdicts<'_>, layer: &Layer, target: &str) -> Cell {
+    let Some(p) = worst(of_layer(verdicts, layer, target)) else { return Cell::default() };
     let text = match p.sqnr_db {
         _ if p.survival.overflow > 0 => "overflow".to_owned(),
         Some(db) => format!("{db:.0} dB"),

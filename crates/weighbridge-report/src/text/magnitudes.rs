@@ -49,7 +49,7 @@ pub(super) fn picture(report: &Report<'_>, width: usize) -> Option<String> {
         for (&(e, _), &height) in bars.iter().zip(&heights) {
             let c = EIGHTHS[height.saturating_sub(level * 8).min(8)];
             let style = match e {
-                e if e < VANISH || e >= OVERFLOW => BAD,
+                e if !(VANISH..OVERFLOW).contains(&e) => BAD,
                 e if e < SUBNORMAL => WARN,
                 _ => DRAW,
             };
@@ -62,11 +62,14 @@ pub(super) fn picture(report: &Report<'_>, width: usize) -> Option<String> {
     out += &axis(&bars, wide, step);
     let total: u64 = counts.values().sum();
     let of = |range: std::ops::Range<i32>| -> u64 { counts.range(range).map(|(_, n)| n).sum() };
-    let share = |n: u64| format!("{n} ({:.2} %)", n as f64 * 100.0 / total.max(1) as f64);
+    let share = |n: u64| match n {
+        0 => "0".to_owned(),
+        n => format!("{n} ({:.2} %)", n as f64 * 100.0 / total.max(1) as f64),
+    };
     out += &paint(
         FAINT,
         &format!(
-            "  bars on a log scale; ┊ f16's limits: {} below 2^-25 vanish, {} below 2^-14 are subnormal, {} from 2^16 overflow\n",
+            "  bars on a log scale; ┊ marks f16's limits\n  vanish below 2^-25: {}; subnormal below 2^-14: {}; overflow from 2^16: {}\n",
             share(of(i32::MIN..VANISH)),
             share(of(VANISH..SUBNORMAL)),
             share(of(OVERFLOW..i32::MAX)),
@@ -93,7 +96,8 @@ fn axis(bars: &[(i32, u64)], wide: usize, step: i32) -> String {
         let Some(i) = bars.iter().position(|&(e, _)| (e..e + step).contains(&mark)) else { continue };
         line[i * wide] = if mark == 0 { '┬' } else { '┊' };
         let at = i * wide;
-        if labels[at..(at + label.len()).min(labels.len())].iter().all(|&c| c == ' ') {
+        let end = (at + label.len() + 1).min(labels.len());
+        if labels[at.saturating_sub(1)..end].iter().all(|&c| c == ' ') {
             for (slot, c) in labels[at..].iter_mut().zip(label.chars()) {
                 *slot = c;
             }

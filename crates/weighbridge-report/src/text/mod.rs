@@ -3,12 +3,12 @@
 mod layers;
 mod magnitudes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use weighbridge_judge::{Precision, Verdict};
 use weighbridge_measure::Measured;
 use weighbridge_model::layers::Layer;
-use weighbridge_model::{Finding, Model, Role, Severity, Tensor, Value, roles};
+use weighbridge_model::{Finding, Model, Role, Severity, Tensor, Value, roles, storage};
 
 use crate::style::{BAD, FAINT, GOOD, STRONG, WARN, paint};
 use crate::table::clean;
@@ -66,24 +66,35 @@ fn head(report: &Report<'_>, out: &mut String) {
     let Report { whole, model, .. } = report;
     *out += &format!("{}  {}\n", paint(STRONG, &clean(report.file)), clean(&whole.origin));
     let tensors: Vec<&Tensor> = model.tensors.iter().filter(|t| t.in_state_dict).collect();
-    let total = |role: Role| tensors.iter().filter(|t| t.role == role).map(|t| t.count()).sum::<u64>();
+    // Tied tensors are one, as in torch's parameters().
+    let mut seen = HashSet::new();
+    let place = |t: &Tensor| (storage::identity(&t.storage), t.storage_offset(), t.shape.clone());
+    let distinct: Vec<&Tensor> =
+        tensors.iter().copied().filter(|t| t.count() == 0 || seen.insert(place(t))).collect();
+    let total = |role: Role| distinct.iter().filter(|t| t.role == role).map(|t| t.count()).sum::<u64>();
     let mut counts = vec![format!("{} parameters", units::count(total(Role::Parameter)))];
-    for (role, name) in
-        [(Role::Buffer, "in buffers"), (Role::Constant, "in constants"), (Role::Packed, "packed codes and scales")]
-    {
+    for (role, name) in [
+        (Role::Buffer, "in buffers"),
+        (Role::Constant, "in constants"),
+        (Role::Packed, "packed codes and scales"),
+    ] {
         let n = total(role);
         if n > 0 {
             counts.push(format!("{} {name}", units::count(n)));
         }
     }
-    *out += &format!("  {} in {} tensors\n", counts.join(", "), tensors.len());
+    let tied = tensors.len() - distinct.len();
+    let tied = if tied > 0 { format!(", {tied} of them tied to others") } else { String::new() };
+    *out += &format!("  {} in {}{tied}\n", counts.join(", "), units::plural(tensors.len() as u64, "tensor"));
     let mut by_dtype: BTreeMap<_, (u64, u64)> = BTreeMap::new();
     for t in &tensors {
         let entry = by_dtype.entry(t.dtype).or_default();
         *entry = (entry.0 + 1, entry.1.saturating_add(t.bytes()));
     }
-    let dtypes: Vec<String> =
-        by_dtype.iter().map(|(d, (n, b))| format!("{d} {} ({n} tensors)", units::bytes(*b))).collect();
+    let dtypes: Vec<String> = by_dtype
+        .iter()
+        .map(|(d, (n, b))| format!("{d} {} ({})", units::bytes(*b), units::plural(*n, "tensor")))
+        .collect();
     if !dtypes.is_empty() {
         *out += &format!("  {}\n", dtypes.join(", "));
     }
@@ -97,7 +108,8 @@ fn head(report: &Report<'_>, out: &mut String) {
         let plain = roles::unwrapped(&t.name, ddp);
         *out += &format!("  wrappers seen through: {} is shown as {}\n", clean(&t.name), clean(&plain));
     }
-    let metadata: Vec<String> = whole.metadata.iter().filter_map(|(k, v)| brief(v).map(|v| format!("{k} {v}"))).collect();
+    let metadata: Vec<String> =
+        whole.metadata.iter().filter_map(|(k, v)| brief(v).map(|v| format!("{k} {v}"))).collect();
     if !metadata.is_empty() {
         let shown = metadata.iter().take(8).map(|m| clean(m)).collect::<Vec<_>>().join(", ");
         let more = if metadata.len() > 8 { ", …" } else { "" };
@@ -113,8 +125,14 @@ fn parts(report: &Report<'_>, out: &mut String) {
         .iter()
         .filter(|p| p.key != key)
         .map(|p| {
-            let bytes = p.tensors.iter().map(|&id| report.whole.tensor(id).bytes()).fold(0, u64::saturating_add);
-            format!("#{} ({} tensors, {})", p.key, p.tensors.len(), units::bytes(bytes))
+            let bytes =
+                p.tensors.iter().map(|&id| report.whole.tensor(id).bytes()).fold(0, u64::saturating_add);
+            format!(
+                "#{} ({}, {})",
+                p.key,
+                units::plural(p.tensors.len() as u64, "tensor"),
+                units::bytes(bytes)
+            )
         })
         .collect();
     *out += &format!("  the weights are taken from {}", paint(STRONG, &format!("#{}", clean(key))));
@@ -131,6 +149,14 @@ fn brief(value: &Value) -> Option<String> {
         Value::Int(i) => Some(i.to_string()),
         Value::Float(x) => Some(units::figure(*x)),
         Value::Str(s) if s.chars().count() <= 40 => Some(s.clone()),
+        // Versions by domain and the like.
+        Value::Map(entries) if entries.len() <= 3 => {
+            let briefs = entries.iter().map(|(k, v)| match v {
+                Value::Map(_) => None,
+                v => brief(v).map(|v| format!("{k} {v}")),
+            });
+            Some(briefs.collect::<Option<Vec<_>>>()?.join(" "))
+        }
         _ => None,
     }
 }
@@ -164,19 +190,24 @@ fn survival(report: &Report<'_>, out: &mut String) {
             .map(|v| paint(verdict_style(v), &format!("{} {}", count(v), v.as_str())))
             .collect();
         let worst = of.iter().max_by(|a, b| {
-            let key = |p: &Precision| (p.verdict, -p.sqnr_db.unwrap_or(f64::INFINITY));
-            let (a, b) = (key(a), key(b));
-            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+            let rank = |p: &Precision| (p.verdict, p.survival.overflow > 0);
+            let noise = |p: &Precision| -p.sqnr_db.unwrap_or(f64::INFINITY);
+            rank(a).cmp(&rank(b)).then(noise(a).total_cmp(&noise(b)))
         });
         *out += &format!("  {target:<5} {}", counts.join(", "));
-        if let Some(worst) = worst {
+        if of.iter().all(|p| p.sqnr_db.is_none() && p.survival.overflow == 0) {
+            *out += "; every value is kept exactly";
+        } else if let Some(worst) = worst {
             let name = clean(&report.model.tensor(worst.tensor).name);
             *out += &format!("; worst {name}: {}", worst.why);
         }
         out.push('\n');
         let zeros: u64 = of.iter().filter(|p| p.verdict == Verdict::Fine).map(|p| p.survival.to_zero).sum();
         if zeros > 0 {
-            let text = format!("{zeros} values vanish in tensors that are fine: too small beside the rest to matter");
+            let text = format!(
+                "of {} in fine tensors nothing is left: too small beside the rest to matter",
+                units::plural(zeros, "value")
+            );
             *out += &format!("        {}\n", paint(FAINT, &text));
         }
     }
