@@ -1,0 +1,35 @@
+"""Copies tests/corpus to where libFuzzer looks for seeds; the pickles of .pth files go to the pickle target."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+FUZZ = Path(__file__).parent
+CORPUS = FUZZ.parent / "tests/corpus"
+LARGEST = 1 << 16
+
+
+def put(target, name, content):
+    folder = FUZZ / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(content) <= LARGEST:
+        (folder / name).write_bytes(content)
+
+
+for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != ".json"):
+    content = path.read_bytes()
+    name = "-".join(path.relative_to(CORPUS).parts)
+    if content[:4] == b"PK\x03\x04" or zipfile.is_zipfile(path):
+        put("zip", name, content)
+        put("pytorch", name, content)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.namelist():
+                    if member.endswith("data.pkl"):
+                        put("pickle", name, archive.read(member))
+        except Exception as fault:  # hostile files are seeds too
+            print(f"{name}: {fault}")
+    elif "onnx" in name:
+        put("onnx", name, content)
+    elif "safetensors" in name:
+        put("safetensors", name, content)
