@@ -1,0 +1,182 @@
+"""Hostile files: cut short, with bytes changed, and with claims that are not so."""
+
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import torch
+from onnx import TensorProto
+from safetensors.torch import save
+
+import nets
+import values
+from cases_onnx import every_dtype, model_of
+from cases_pytorch import rezip
+
+CUT = "truncated: a clear error"
+FLIPPED = "random bytes changed (0 and 1: within the first 4 KiB): no crash, hang or huge allocation"
+
+
+def write(folder, seed):
+    """Writes the files and adds them to EXPECT.json, beside what it tells of files from elsewhere."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "EXPECT.json"
+    expect = json.loads(path.read_text()) if path.exists() else {}
+    for name, (content, meaning, refused) in cases(rng).items():
+        (folder / name).write_bytes(content)
+        expect[name] = {"expect": meaning} | ({"exit": 2} if refused else {})
+    path.write_text(json.dumps(dict(sorted(expect.items())), indent=1) + "\n")
+
+
+def cases(rng):
+    """name: (content, what is expected, whether it must be refused)."""
+    model, _ = every_dtype(rng)
+    wholes = {
+        "onnx": model.SerializeToString(deterministic=True),
+        "safetensors": save({name: values.weights(rng, *size) for name, size in nets.llama()}),
+        "pytorch": pth({name: values.weights(rng, *size) for name, size in nets.llama()}),
+    }
+    found = {}
+    for family, whole in wholes.items():
+        for share in (0, 20, 500, 900, 999):
+            # Protobuf has no end: a cut at a field's border is a smaller model.
+            found[f"trunc_{family}_{share:03}"] = whole[: len(whole) * share // 1000], CUT, family != "onnx"
+        for k in range(4):
+            found[f"flip_{family}_{k}"] = flipped(rng, whole, 4096 if k < 2 else len(whole)), FLIPPED, False
+    return found | hostile_safetensors() | hostile_onnx() | hostile_pytorch(rng)
+
+
+def flipped(rng, whole, within):
+    data = np.frombuffer(whole, np.uint8).copy()
+    at = rng.integers(0, min(within, len(data)), 12)
+    data[at] = rng.integers(0, 256, len(at), dtype=np.uint8)
+    return data.tobytes()
+
+
+def hostile_safetensors():
+    def file(header, data=b"", length=None):
+        text = header if isinstance(header, bytes) else json.dumps(header).encode()
+        return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+    def one(dtype="F32", shape=(1,), offsets=(0, 4)):
+        return {"w": {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}}
+
+    four = bytes(4)
+    return {
+        "st_header_huge.safetensors": (file(b"{}", length=2**63), "a header of 2^63 bytes", True),
+        "st_header_100mb.safetensors": (file(b"{}", length=10**8), "a header past the file's end", True),
+        "st_deep_json.safetensors": (file(b"[" * 100_000), "a header of 100,000 nested lists", True),
+        "st_not_utf8.safetensors": (file(b'{"\xff":{}}'), "a header that is no UTF-8", True),
+        "st_offsets_out.safetensors": (file(one(offsets=(0, 2**62)), four), "data past the end", True),
+        "st_offsets_backwards.safetensors": (file(one(offsets=(4, 0)), four), "an end before its begin", True),
+        "st_offsets_negative.safetensors": (file(one(offsets=(-4, 0)), four), "a negative offset", True),
+        "st_shape_overflow.safetensors": (file(one(shape=[2**33] * 3), four), "a shape whose count overflows", True),
+        "st_shape_zero_overflow.safetensors": (
+            file(one(shape=[2**40, 2**40, 0], offsets=(0, 0))), "sizes that overflow, one of them 0", False
+        ),
+        "st_dtype_unknown.safetensors": (file(one(dtype="F33"), four), "an unknown dtype", True),
+        "st_trailing.safetensors": (file(one(), four + b"junk"), "bytes after the last tensor", False),
+    }  # fmt: skip
+
+
+def hostile_onnx():
+    def model(dims, data_type=TensorProto.FLOAT, raw=None, **place):
+        tensor = TensorProto(name="w", data_type=data_type, dims=dims)
+        if raw is not None:
+            tensor.raw_data = raw
+        for key, value in place.items():
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key=key, value=value)
+        return model_of([tensor]).SerializeToString(deterministic=True)
+
+    away = "an external path that leaves the model's folder"
+    # ModelProto.graph = 7, GraphProto.node = 1, NodeProto.attribute = 5, AttributeProto.g = 6.
+    nested = b""
+    for _ in range(10_000):
+        nested = field(1, field(5, field(6, nested)))
+    return {
+        "onnx_dims_overflow.onnx": (model([2**40] * 3, raw=bytes(4)), "dims whose product overflows", True),
+        "onnx_dims_negative.onnx": (model([-1], raw=bytes(4)), "a negative dim", True),
+        "onnx_external_parent.onnx": (model([1], location="../EXPECT.json"), away, True),
+        "onnx_external_absolute.onnx": (model([1], location="/etc/passwd"), away, True),
+        "onnx_external_missing.onnx": (model([1], location="no-such-file.bin"), "no such external file", True),
+        "onnx_external_offset.onnx": (
+            model([1], location="EXPECT.json", offset="9223372036854775807"), "an external offset past the end", True
+        ),
+        "onnx_external_offset_negative.onnx": (
+            model([1], location="EXPECT.json", offset="-4"), "a negative external offset", True
+        ),
+        "onnx_nested_if.onnx": (field(7, nested), "10,000 subgraphs inside each other", False),
+    }  # fmt: skip
+
+
+def field(number, content):
+    """A length-delimited protobuf field."""
+    size, varint = len(content), b""
+    while size > 127:
+        varint += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([number << 3 | 2]) + varint + bytes([size]) + content
+
+
+def pth(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def hostile_pytorch(rng):
+    plain = pth({"w": values.weights(rng, 3, 4), "v": values.weights(rng, 2)})
+
+    def changed(**contents):
+        """The archive with other contents for entries that end so."""
+
+        def change(name, content):
+            return next((new(content) for end, new in contents.items() if name.endswith(end)), content)
+
+        return rezip(plain, change=change)
+
+    shape = b"K\x03K\x04\x86"
+    huge_shape = b"\x8a\x08" + struct.pack("<q", 2**40) + b"\x8a\x08" + struct.pack("<q", 2**40) + b"\x86"
+    return {
+        "zip_bomb_pickle.pth": (
+            rezip(plain, zipfile.ZIP_DEFLATED, change=lambda n, c: bytes(10**8) if n.endswith("data.pkl") else c),
+            "100 MB of zeros as the pickle, deflated",
+            True,
+        ),
+        "zip_bomb_storage.pth": (
+            rezip(plain, zipfile.ZIP_DEFLATED, change=lambda n, c: bytes(10**8) if n.endswith("data/0") else c),
+            "100 MB of zeros as a storage of 48 bytes, deflated",
+            False,
+        ),
+        "zip_no_storage.pth": (
+            rezip(plain, change=lambda n, c: c).replace(b"/data/0", b"/dato/0"), "a storage that is not there", True
+        ),
+        "ten_storage_short.pth": (changed(**{"data/0": lambda c: c[:-1]}), "a storage shorter than its tensor", True),
+        "ten_shape_huge.pth": (
+            changed(**{"data.pkl": lambda c: c.replace(shape, huge_shape, 1)}), "a shape whose count overflows", True
+        ),
+        "zip_end_only.pth": (b"PK\x05\x06" + bytes(18), "an archive of nothing", True),
+        "zip_counts_lie.pth": (
+            rezip(plain)[:-14] + struct.pack("<HHIIH", 0xFFFE, 0xFFFE, 0x7FFFFFFF, 0x7FFFFFFF, 0),
+            "a directory of 2 GB",
+            True,
+        ),
+        "pkl_memo_huge.pth": (
+            changed(**{"data.pkl": lambda _: b"\x80\x02}r\xff\xff\xff\xff."}), "a memo index of 2^32 - 1", False
+        ),
+        "pkl_string_huge.pth": (
+            changed(**{"data.pkl": lambda _: b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"."}),
+            "a string of 2^62 bytes",
+            True,
+        ),
+        "pkl_no_stop.pth": (changed(**{"data.pkl": lambda c: c[:-1]}), "no STOP", True),
+        "pkl_doubling.pth": (
+            changed(**{"data.pkl": lambda _: b"\x80\x02]q\x00" + b"]q\x01(h\x00h\x00eh\x01q\x00" * 40 + b"."}),
+            "a list of lists that doubles 40 times when written out",
+            False,
+        ),
+    }  # fmt: skip

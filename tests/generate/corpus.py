@@ -1,0 +1,33 @@
+"""Writes tests/corpus: small files made by torch, safetensors and onnx, each with what must be read from it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS / "python"))
+
+import cases_hostile  # noqa: E402
+import cases_onnx  # noqa: E402
+import cases_pytorch  # noqa: E402
+import cases_safetensors  # noqa: E402
+
+FAMILIES = {
+    "pytorch": cases_pytorch.write,
+    "safetensors": cases_safetensors.write,
+    "onnx": cases_onnx.write,
+    "hostile": cases_hostile.write,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=TESTS / "corpus", help="where to write")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    for family, write in FAMILIES.items():
+        write(args.folder / family, args.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Runs `weigh ls` and `weigh stats` over every file that has a NAME.truth.json beside it, and compares exactly."""
+
+import argparse
+import fnmatch
+import json
+import math
+import sys
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import weigh
+
+CORPUS = weigh.ROOT / "tests" / "corpus"
+FAMILIES = ("pytorch", "safetensors", "onnx")
+# Where formats lie that are not read yet, and files that are no models.
+ELSEWHERE = ("unsupported", "hostile")
+
+# (file, tensor, figure): why weigh differs there. Patterns; one that nothing needs is a failure of its own.
+EXCEPTIONS: dict[tuple[str, str, str], str] = {}
+
+# Truth from elsewhere spells types as its framework does.
+DTYPES = {
+    "float64": "F64", "double": "F64", "float32": "F32", "float": "F32", "float16": "F16", "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3", "float8e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8e5m2": "F8_E5M2",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ",
+    "float8e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0", "float8e8m0": "F8_E8M0", "float4e2m1": "F4",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "int4": "I4", "int2": "I2",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "uint4": "U4", "uint2": "U2",
+    "qint8": "I8", "quint8": "U8", "qint32": "I32", "bool": "BOOL", "string": "STRING",
+    "complex32": "C32", "complex64": "C64", "complex128": "C128",
+}  # fmt: skip
+FIGURES = {"nans": "nan", "infs": "inf", "zeros": "zero"}
+EXACT = ("nan", "inf", "zero", "min", "max", "abs_min", "abs_min_nonzero", "abs_max")
+
+
+def normal(entry):
+    """An entry with its figures beside its name, under the names of weigh's JSON."""
+    figures = entry.get("stats", {})
+    flat = {k: v for k, v in entry.items() if k != "stats"} | {FIGURES.get(k, k): v for k, v in figures.items()}
+    flat["dtype"] = DTYPES.get(flat["dtype"], flat["dtype"])
+    flat["count"] = math.prod(flat["shape"])
+    return flat
+
+
+def by_name(tensors):
+    """Tensors by name, in file order where a name comes twice."""
+    found = defaultdict(list)
+    for tensor in tensors:
+        found[tensor["name"]].append(tensor)
+    return found
+
+
+def pairs(truth, found, command):
+    """Yields (truth, what weigh found) for tensors of one name, and a message where there is no partner."""
+    ours, theirs = by_name(found), by_name(truth)
+    for name in theirs.keys() | ours.keys():
+        want, have = theirs.get(name, []), ours.get(name, [])
+        if len(want) != len(have):
+            yield name, None, f"{command}: {len(have)} tensors of this name, not {len(want)}"
+        else:
+            yield from ((t, o, None) for t, o in zip(want, have, strict=True))
+
+
+def compare(truth, listed, measured):
+    """Yields (tensor, figure, message) for all that differs."""
+    for t, ours, problem in pairs(truth, listed, "ls"):
+        if problem:
+            yield t, "names", problem
+            continue
+        for key in ("dtype", "shape", "sha256"):
+            if t.get(key) is not None and t[key] != ours.get(key):
+                yield t["name"], key, f"{key} is {ours.get(key)}, not {t[key]}"
+    for t, ours, problem in pairs(truth, measured, "stats"):
+        if problem:
+            yield t, "names", problem
+            continue
+        for key, message in figures(t, ours):
+            yield t["name"], key, message
+
+
+def figures(t, ours):
+    if t["count"] != ours.get("count"):
+        yield "count", f"count is {ours.get('count')}, not {t['count']}"
+    for key in EXACT:
+        if key in t and t[key] != ours.get(key):
+            yield key, f"{key} is {ours.get(key)!r}, not {t[key]!r}"
+    if t.get("mean") is not None:
+        largest = t.get("abs_max", max(abs(t["min"]), abs(t["max"])))
+        for key, scale in (("mean", t.get("abs_mean", largest)), ("std", max(t["std"], largest))):
+            # Not `>`: a missing or NaN figure must fail too.
+            have = ours.get(key)
+            if have is None or not abs(have - t[key]) <= 1e-12 * scale:
+                yield key, f"{key} is {have!r}, not {t[key]!r}"
+    elif ours.get("mean") is not None and t["count"] == t.get("nan", 0) + t.get("inf", 0):
+        yield "mean", f"mean is {ours['mean']!r} of nothing finite"
+    if t.get("hist_torch") is not None:
+        counts = (ours.get("histogram") or {}).get("counts")
+        if counts != t["hist_torch"]:
+            moved = [i for i, (a, b) in enumerate(zip(counts or [], t["hist_torch"])) if a != b]
+            yield "histogram", f"histogram differs from torch.histc in bins {moved[:10] if counts else 'all'}"
+
+
+def inputs(path):
+    """What weigh is given for a case: the file; for a folder also its index."""
+    return [path, *sorted(path.glob("*.index.json"))] if path.is_dir() else [path]
+
+
+def check(binary, truth_file):
+    """Yields (tensor, figure, message) for a case."""
+    document = json.loads(truth_file.read_text())
+    path = truth_file.with_name(truth_file.name.removesuffix(".truth.json"))
+    everything = [normal(entry) for entry in document["tensors"]]
+    state = [entry for entry in everything if entry.get("in_state_dict", True)]
+    rounds = [(state, [])] + ([(everything, ["--all"])] if len(state) < len(everything) else [])
+    for file in inputs(path):
+        for truth, flags in rounds:
+            try:
+                listed = weigh.run(binary, "ls", file, "--json", "--hash", *flags)
+                measured = weigh.run(binary, "stats", file, "--json", "--hist", *flags)
+            except weigh.Failed as failed:
+                yield "", "run", str(failed)
+                continue
+            if listed.get("schema") != 1 or measured.get("schema") != 1:
+                yield "", "schema", "the JSON's schema is not 1"
+            for key, value in document.get("metadata", {}).items():
+                if listed["metadata"].get(key) != value:
+                    yield "", "metadata", f"metadata {key!r} is {listed['metadata'].get(key)!r}, not {value!r}"
+            yield from compare(truth, listed["tensors"], measured["tensors"])
+
+
+def excepted(case, tensor, figure):
+    """The exception that allows a difference."""
+    wanted = (case, tensor, figure)
+    return next((e for e in EXCEPTIONS if all(map(fnmatch.fnmatchcase, wanted, e))), None)
+
+
+def run(binary, folder, used=None):
+    """Prints what fails below a folder; returns the number of cases and of failures."""
+    used = set() if used is None else used
+    files = sorted(f for f in folder.rglob("*.truth.json") if f.relative_to(folder).parts[0] not in ELSEWHERE)
+    failures = 0
+    with ThreadPoolExecutor(2) as pool:
+        for file, found in zip(files, pool.map(lambda f: list(check(binary, f)), files)):
+            case = str(file.relative_to(folder)).removesuffix(".truth.json")
+            for tensor, figure, message in found:
+                exception = excepted(case, tensor, figure)
+                if exception:
+                    used.add(exception)
+                else:
+                    failures += 1
+                    print(f"FAIL {case}: {tensor + ': ' if tensor else ''}{message}")
+    return files, failures
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="*", type=Path, help="further folders of cases")
+    parser.add_argument("--only", action="store_true", help="only these folders, not tests/corpus")
+    weigh.add_argument(parser)
+    args = parser.parse_args()
+    binary = weigh.find(args.weigh)
+    cases, failures, used = 0, 0, set()
+    for folder in [*([] if args.only else [CORPUS]), *args.folders]:
+        files, failed = run(binary, folder, used)
+        cases, failures = cases + len(files), failures + failed
+        if not files:
+            failures += 1
+            print(f"FAIL {folder}: no case in it")
+        if folder == CORPUS:
+            for family in FAMILIES:
+                if not any(file.is_relative_to(CORPUS / family) for file in files):
+                    failures += 1
+                    print(f"FAIL no case of {family}")
+    if not args.only:
+        for exception in EXCEPTIONS.keys() - used:
+            failures += 1
+            print(f"FAIL the exception {exception} is no longer needed")
+    for exception in used:
+        print(f"excepted {exception}: {EXCEPTIONS[exception]}")
+    print(f"{cases} cases, {failures} failures, {len(used)} exceptions")
+    sys.exit(failures > 0)
+
+
+if __name__ == "__main__":
+    main()
