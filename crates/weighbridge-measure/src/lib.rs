@@ -14,6 +14,7 @@ mod histogram;
 #[allow(unsafe_code)]
 mod kernels;
 mod merge;
+mod pairs;
 mod passes;
 mod runner;
 mod scale;

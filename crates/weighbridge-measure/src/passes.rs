@@ -102,7 +102,7 @@ impl<T: Measure> Pass for Second<'_, T> {
     fn start(&self) -> Gathering<T> {
         Gathering {
             buffers: Buffers::default(),
-            keys: self.scale.map(|_| T::keys()),
+            keys: self.scale.as_ref().map(T::keys),
             subnormals: (self.scale.is_some() && self.subnormals).then(Subnormals::new),
             survival: self.formats.iter().map(|_| Tree::new()).collect(),
         }

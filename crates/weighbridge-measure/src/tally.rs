@@ -63,6 +63,11 @@ impl<const KEYS: usize, const TABLES: usize> Tally<KEYS, TABLES> {
         &mut self.tables
     }
 
+    /// The counts of what was taken out of the tables, to add others to.
+    pub(crate) fn totals_mut(&mut self) -> &mut [u64] {
+        &mut self.totals
+    }
+
     pub(crate) fn finish(mut self) -> Counts {
         self.empty();
         Counts::of(&self.totals)

@@ -4,8 +4,7 @@
 
 use super::float::Float;
 use crate::histogram::BINS;
-
-const KEYS_AT_ONCE: usize = 512;
+use crate::pairs::{AT_ONCE, Keys};
 
 /// The range of a histogram, in the type that its bins are computed in.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +84,11 @@ impl<T: Wider> Scale<T> {
             if self.wide { T::Wide::bin(self.wide().position(x.wide())) } else { T::bin(self.position(x)) };
         bin as usize
     }
+
+    /// The key of the largest magnitude.
+    pub(crate) fn highest_key(&self) -> usize {
+        self.high.field() as usize + self.index(self.high)
+    }
 }
 
 /// Counts each value's key: its exponent field plus its bin. Infinities and NaN, whose bin is the last, have
@@ -93,14 +97,14 @@ impl<T: Wider> Scale<T> {
 pub(super) fn block<T: Wider, const KEYS: usize, const TABLES: usize>(
     values: &[T::Bytes],
     scale: &Scale<T>,
-    tables: &mut [[u32; KEYS]; TABLES],
+    counts: &mut Keys<KEYS, TABLES>,
 ) {
     const { assert!(KEYS.is_power_of_two() && KEYS <= 1 << 15 && KEYS >= T::FIELDS + BINS) };
     if scale.wide {
         let wide = scale.wide();
-        count::<T, KEYS, TABLES>(values, |x| T::Wide::bin(wide.position(x.wide())), tables);
+        count::<T, KEYS, TABLES>(values, |x| T::Wide::bin(wide.position(x.wide())), counts);
     } else {
-        count::<T, KEYS, TABLES>(values, |x| T::bin(scale.position(x)), tables);
+        count::<T, KEYS, TABLES>(values, |x| T::bin(scale.position(x)), counts);
     }
 }
 
@@ -108,24 +112,16 @@ pub(super) fn block<T: Wider, const KEYS: usize, const TABLES: usize>(
 fn count<T: Float, const KEYS: usize, const TABLES: usize>(
     values: &[T::Bytes],
     bin: impl Fn(T) -> i32,
-    tables: &mut [[u32; KEYS]; TABLES],
+    counts: &mut Keys<KEYS, TABLES>,
 ) {
     // Keys first, counts second: loops as plain as these are compiled to whole vectors.
-    let mut keys = [0u16; KEYS_AT_ONCE];
-    for part in values.chunks(KEYS_AT_ONCE) {
+    let mut keys = [0u16; AT_ONCE];
+    for part in values.chunks(AT_ONCE) {
         for (key, &bytes) in keys.iter_mut().zip(part) {
             let x = T::read(bytes).magnitude();
             *key = (x.field() as u16 + bin(x) as u16) % KEYS as u16;
         }
-        let (groups, rest) = keys[..part.len()].as_chunks::<TABLES>();
-        for group in groups {
-            for (table, &key) in tables.iter_mut().zip(group) {
-                table[usize::from(key) % KEYS] += 1;
-            }
-        }
-        for &key in rest {
-            tables[0][usize::from(key) % KEYS] += 1;
-        }
+        counts.count(&keys[..part.len()]);
     }
 }
 

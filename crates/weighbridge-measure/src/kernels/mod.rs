@@ -15,16 +15,17 @@ use weighbridge_model::dtype::FloatFormat;
 
 use crate::summary::Summary;
 use crate::survival::Survival;
+use crate::pairs::Keys;
 use crate::tally::Tally;
 
 pub(crate) use bins::{Scale, Wider};
 pub(crate) use float::Float;
 pub use level::Level;
 
-/// Tables for the keys of values that are binned in f32; see [`Scale`].
-pub(crate) type Keys32 = Tally<512, 8>;
-/// Tables for the keys of F64 values.
-pub(crate) type Keys64 = Tally<4096, 4>;
+/// Counts of the keys of values that are binned in f32; see [`Scale`].
+pub(crate) type Keys32 = Keys<512, 8>;
+/// Counts of the keys of F64 values.
+pub(crate) type Keys64 = Keys<4096, 4>;
 /// Tables for exponents of subnormal values.
 pub(crate) type Subnormals = Tally<64, 1>;
 
@@ -57,7 +58,7 @@ macro_rules! dispatch {
 }
 
 mod levels {
-    use super::{DType, FloatFormat, Level, bins, moments, rounding, widen};
+    use super::{DType, FloatFormat, Keys32, Keys64, Level, bins, moments, rounding, widen};
     use crate::summary::Summary;
 
     dispatch!(to_f32 = widen::to_f32, (dtype: DType, bytes: &[u8], out: &mut Vec<[u8; 4]>));
@@ -66,9 +67,9 @@ mod levels {
         (values: &[[u8; 4]]) -> Summary);
     dispatch!(moments_f64 = moments::block_f64, (values: &[[u8; 8]]) -> Summary);
     dispatch!(keys_f32 = bins::block,
-        (values: &[[u8; 4]], scale: &bins::Scale<f32>, tables: &mut [[u32; 512]; 8]));
+        (values: &[[u8; 4]], scale: &bins::Scale<f32>, counts: &mut Keys32));
     dispatch!(keys_f64 = bins::block,
-        (values: &[[u8; 8]], scale: &bins::Scale<f64>, tables: &mut [[u32; 4096]; 4]));
+        (values: &[[u8; 8]], scale: &bins::Scale<f64>, counts: &mut Keys64));
     dispatch!(loss_f32 = rounding::block_f32, (values: &[[u8; 4]], format: FloatFormat) -> rounding::Loss);
     dispatch!(loss_f64 = rounding::block_f64,
         (values: &[[u8; 8]], format: FloatFormat, power: i32) -> rounding::Loss);
@@ -117,7 +118,8 @@ pub(crate) trait Measure: Wider + Send + Sized {
     type Keys: Send;
     fn values<'a>(level: Level, dtype: DType, bytes: &'a [u8], buffers: &'a mut Buffers)
     -> &'a [Self::Bytes];
-    fn keys() -> Self::Keys;
+    /// For values on this scale.
+    fn keys(scale: &Scale<Self>) -> Self::Keys;
     fn finish(keys: Self::Keys) -> crate::tally::Counts;
     /// Counts the keys of one block.
     fn count(level: Level, values: &[Self::Bytes], scale: &Scale<Self>, keys: &mut Self::Keys);
@@ -137,14 +139,14 @@ macro_rules! measure {
             ) -> &'a [Self::Bytes] {
                 buffers.$float(level, dtype, bytes)
             }
-            fn keys() -> $keys {
-                <$keys>::new()
+            fn keys(scale: &Scale<$float>) -> $keys {
+                <$keys>::below(scale.highest_key())
             }
             fn finish(keys: $keys) -> crate::tally::Counts {
                 keys.finish()
             }
             fn count(level: Level, values: &[Self::Bytes], scale: &Scale<$float>, keys: &mut $keys) {
-                levels::$count(level, values, scale, keys.tables(values.len()));
+                levels::$count(level, values, scale, keys);
             }
             fn survive(
                 $level: Level,
