@@ -98,6 +98,7 @@ pub(crate) struct Gathered<T> {
 impl<T: Measure> Pass for Second<'_, T> {
     type Task = Gathering<T>;
     type Out = Gathered<T>;
+    const AGAIN: bool = true;
 
     fn start(&self) -> Gathering<T> {
         Gathering {

@@ -10,12 +10,17 @@ use crate::merge::Merge;
 /// Blocks in a task: a power of two, so that the merge tree does not depend on the split.
 const TASK: u64 = 64;
 
+/// Bytes that are expected to stay in memory from one pass to the next.
+const STAYS: u64 = 1 << 30;
+
 /// Something that is gathered block by block.
 pub(crate) trait Pass: Sync {
     /// What a task gathers in.
     type Task;
     /// What a task comes to; small, since a few stand at a time for each thread.
     type Out: Merge + Send;
+    /// Whether another pass went over the same elements just before.
+    const AGAIN: bool = false;
     /// Starts a task.
     fn start(&self) -> Self::Task;
     /// Adds the stored elements of the next block.
@@ -92,6 +97,10 @@ impl<P: Pass> Walk<'_, P> {
     /// Has the pages of a contiguous run brought in in bulk.
     fn bring_in(&self, range: &Range<u64>) {
         let tensor = self.tensor;
+        // Looking for pages that are still there costs as much as a tenth of a pass.
+        if P::AGAIN && tensor.bytes() <= STAYS {
+            return;
+        }
         if !range.is_empty() && tensor.layout.view().is_some_and(|view| view.is_contiguous(&tensor.shape)) {
             let bits = u64::from(tensor.dtype.bits());
             let first = tensor.layout.view().map_or(0, |view| view.offset);
