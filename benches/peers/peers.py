@@ -129,7 +129,9 @@ def watch(job):
         if done:
             break
         try:
-            for line in Path(f"/proc/{child.pid}/status").read_text().splitlines():
+            # Until it runs its own program, the child's memory is this process's.
+            started = os.path.samefile(f"/proc/{child.pid}/exe", job.command[0])
+            for line in Path(f"/proc/{child.pid}/status").read_text().splitlines() if started else ():
                 if line.startswith("RssAnon:"):
                     job.anonymous = max(job.anonymous, int(line.split()[1]) / 1024)
                 elif line.startswith("VmHWM:"):

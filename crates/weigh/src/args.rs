@@ -105,7 +105,8 @@ pub struct StatsArgs {
     #[command(flatten)]
     pub pick: PickArgs,
 
-    /// Also the 100-bin histogram of magnitudes (torch.histc's rule) and counts by exponent.
+    /// Also the 100-bin histogram of magnitudes (torch.histc's rule) and counts by exponent; a table draws it
+    /// wider.
     #[arg(long)]
     pub hist: bool,
 
@@ -144,12 +145,13 @@ pub struct ShowArgs {
     #[arg(long, value_name = "N")]
     pub smallest: Option<usize>,
 
-    /// Most values to print.
+    /// Most values to print (--largest and --smallest print as many as they say).
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub limit: u64,
 
     /// Save the slice as a NumPy array instead of printing it.
     #[arg(short = 'o', long = "output", value_name = "FILE.npy")]
+    #[arg(conflicts_with_all = ["abs", "sorted", "largest", "smallest"])]
     pub output: Option<PathBuf>,
 
     /// Replace an existing output file.

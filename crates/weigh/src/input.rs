@@ -24,10 +24,15 @@ pub fn read(args: &InputArgs) -> Result<Opened> {
         Some((file, key)) if !Path::new(&args.file).exists() => (file, Some(key)),
         _ => (args.file.as_str(), None),
     };
+    if key == Some("") {
+        let what =
+            format!("'{}': a part's name belongs after the #; `weigh ls {file}` lists them", args.file);
+        return Err(Error::Usage { what });
+    }
     let format = args.format.as_deref().map(by_id).transpose()?;
     let options = ReadOptions { access: Access { no_mmap: args.no_mmap }, ..ReadOptions::default() };
     let model = open(Path::new(file), format, &options)?;
-    let model = match key.filter(|k| !k.is_empty()) {
+    let model = match key {
         Some(key) => model.select(key)?,
         None => model,
     };

@@ -4,7 +4,10 @@ use std::io::Write;
 
 use weighbridge_model::{Error, Finding, Result, Severity};
 use weighbridge_report::style::{BAD, FAINT, STRONG, WARN, paint};
-use weighbridge_report::table::clean;
+use weighbridge_report::table::{clean, is_unsafe};
+
+/// What comes before the help in an error's text.
+const HELP: &str = "\n  help: ";
 
 /// Columns to draw in: `COLUMNS`, the terminal's, or 100 where neither is known.
 pub fn width() -> usize {
@@ -22,9 +25,19 @@ pub fn data(text: &str) -> Result<()> {
     }
 }
 
-/// Writes a JSON document, one line.
+/// Writes a JSON document, one line. Characters that a terminal would obey are escaped: outside of strings JSON
+/// has none.
 pub fn json(document: serde_json::Map<String, serde_json::Value>) -> Result<()> {
     let mut text = serde_json::Value::Object(document).to_string();
+    if text.contains(is_unsafe) {
+        text = text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+            match c {
+                c if is_unsafe(c) => out += &format!("\\u{:04x}", u32::from(c)),
+                c => out.push(c),
+            }
+            out
+        });
+    }
     text.push('\n');
     data(&text)
 }
@@ -46,6 +59,8 @@ pub fn findings(findings: &[Finding]) {
 /// Writes a failure.
 pub fn error(error: &Error) {
     let message = error.to_string();
-    let lines: Vec<String> = message.lines().map(clean).collect();
-    anstream::eprintln!("{}{} {}", paint(BAD, "error"), paint(STRONG, ":"), lines.join("\n"));
+    // Only the help has a line of its own: a name with line ends in it stays within its line.
+    let (what, help) = message.rsplit_once(HELP).unwrap_or((&message, ""));
+    let help = if help.is_empty() { String::new() } else { format!("{HELP}{}", clean(help)) };
+    anstream::eprintln!("{}{} {}{help}", paint(BAD, "error"), paint(STRONG, ":"), clean(what));
 }

@@ -54,9 +54,18 @@ pub struct Precision {
     pub why: String,
 }
 
+/// The least epsilon that frameworks add to a variance, by default: 1e-5 in PyTorch and Caffe, 1e-3 in Keras.
+const EPSILON: f64 = 1e-5;
+
 /// Judges one tensor. `None` where there is nothing to judge: integers, packed codes, optimizer state. What
-/// is stored in the format already is kept exactly, and fine.
-pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<Precision> {
+/// is stored in the format already is kept exactly, and fine. `weight` is the largest magnitude of the weight
+/// in the tensor's layer, where there is one: a bias counts beside it.
+pub fn judge(
+    tensor: &Tensor,
+    summary: &Summary,
+    survival: &Survival,
+    weight: Option<f64>,
+) -> Option<Precision> {
     let judged = matches!(tensor.role, Role::Parameter | Role::Buffer | Role::Constant);
     if !judged || !tensor.dtype.is_float() || summary.count == 0 {
         return None;
@@ -77,20 +86,25 @@ pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<
             ),
         )
     } else {
-        match sqnr_db {
-            None => (Verdict::Fine, "every value is kept exactly".to_owned()),
-            Some(db) if db < UNSAFE_DB => (
+        let drowned = drowned(tensor, survival, weight);
+        match (sqnr_db, drowned) {
+            (None, _) => (Verdict::Fine, "every value is kept exactly".to_owned()),
+            (Some(db), Some(beside)) if db < FINE_DB => (
+                Verdict::Fine,
+                format!("small (largest {}), and harmless beside {beside}", magnitude(largest)),
+            ),
+            (Some(db), _) if db < UNSAFE_DB => (
                 Verdict::Unsafe,
                 format!(
                     "rounding leaves {db:.1} dB: the whole tensor is small (largest {})",
                     magnitude(largest)
                 ),
             ),
-            Some(db) if db < FINE_DB => (
+            (Some(db), _) if db < FINE_DB => (
                 Verdict::Watch,
                 format!("rounding costs precision: {db:.1} dB are left (largest {})", magnitude(largest)),
             ),
-            Some(db) if survival.to_zero > 0 => (
+            (Some(db), _) if survival.to_zero > 0 => (
                 Verdict::Fine,
                 format!(
                     "{}, harmless beside the largest of {}: {db:.1} dB are left",
@@ -98,7 +112,7 @@ pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<
                     magnitude(largest)
                 ),
             ),
-            Some(db) => (Verdict::Fine, format!("{db:.1} dB are left")),
+            (Some(db), _) => (Verdict::Fine, format!("{db:.1} dB are left")),
         }
     };
     Some(Precision {
@@ -110,6 +124,19 @@ pub fn judge(tensor: &Tensor, summary: &Summary, survival: &Survival) -> Option<
         verdict,
         why,
     })
+}
+
+/// What the error of a small bias or running variance drowns in: beside it stands something that rounds more
+/// coarsely, or an epsilon.
+fn drowned(tensor: &Tensor, survival: &Survival, weight: Option<f64>) -> Option<String> {
+    let coarse = |x: f64| x * 0.5f64.powi(survival.format.mantissa_bits as i32 + 1);
+    let last = tensor.name.rsplit('.').next().unwrap_or_default();
+    let (beside, what) = match last {
+        "bias" => (weight?, format!("its layer's largest weight of {}", magnitude(weight?))),
+        "running_var" => (EPSILON, format!("the epsilon of {EPSILON:e} that is added")),
+        _ => return None,
+    };
+    (survival.max_abs_error <= coarse(beside)).then_some(what)
 }
 
 fn values(n: u64, verb: &str, plural: &str) -> String {

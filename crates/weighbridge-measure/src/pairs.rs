@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn pairs_count_what_single_keys_do() {
-        let spread: Vec<u16> = (0..300_001u32).map(|i| 100 + (i * i / 7 % 125) as u16).collect();
+        let spread: Vec<u16> = (0..300_001u64).map(|i| 100 + (i * i / 7 % 125) as u16).collect();
         for highest in [0, 50, 127, 200, 224, 227, 228, 300, 511] {
             assert_eq!(counted(highest, &spread), plain(&spread), "{highest}");
         }

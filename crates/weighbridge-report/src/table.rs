@@ -25,14 +25,14 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Text from a file, safe to print: control characters (terminal escapes among them), and those that turn the
-/// direction of writing or end a line, are replaced.
+/// Control characters (terminal escapes among them), and those that turn the direction of writing or end a line.
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text from a file, safe to print: characters that [`is_unsafe`] are replaced.
 pub fn clean(text: &str) -> String {
-    let unsafe_to_print = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if unsafe_to_print(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// As [`clean`], with line ends kept.

@@ -1,10 +1,12 @@
 //! `weigh FILE`: what it is, how it is distributed, whether it survives FP16.
 
+use std::collections::HashMap;
+
 use weighbridge_judge::{Precision, findings, judge, precision_findings};
 use weighbridge_measure::{Measured, Options, measure};
 use weighbridge_model::dtype::{BF16, F16};
 use weighbridge_model::layers::{Layer, layers};
-use weighbridge_model::{Finding, Model, Result, Tensor};
+use weighbridge_model::{Finding, Model, Result, Tensor, TensorId};
 use weighbridge_report::{json, text};
 
 use super::stats::fail_with;
@@ -63,27 +65,38 @@ impl Judged {
             findings: Vec::new(),
             failures: Vec::new(),
         };
-        for (tensor, result) in tensors.iter().zip(results) {
-            let measured = match result {
-                Ok(measured) => measured,
-                Err(error) => {
-                    judged.failures.push(error);
-                    judged.measured.push(None);
-                    continue;
-                }
-            };
-            if let Some(summary) = &measured.summary {
-                judged.findings.extend(findings(tensor, summary));
-                for survival in &measured.survival {
-                    if let Some(p) = judge(tensor, summary, survival) {
-                        judged.findings.extend(precision_findings(tensor, &p));
-                        judged.precision.push(p);
-                    }
+        for result in results {
+            judged.measured.push(result.map_err(|error| judged.failures.push(error)).ok());
+        }
+        let weights = judged.weights(model, tensors);
+        for (tensor, measured) in tensors.iter().zip(&judged.measured) {
+            let Some(measured) = measured else { continue };
+            let Some(summary) = &measured.summary else { continue };
+            judged.findings.extend(findings(tensor, summary));
+            for survival in &measured.survival {
+                if let Some(p) = judge(tensor, summary, survival, weights.get(&tensor.id).copied()) {
+                    judged.findings.extend(precision_findings(tensor, &p));
+                    judged.precision.push(p);
                 }
             }
-            judged.measured.push(Some(measured));
         }
         judged
+    }
+
+    /// For each tensor the largest magnitude of its layer's weight.
+    fn weights(&self, model: &Model, tensors: &[&Tensor]) -> HashMap<TensorId, f64> {
+        let largest: HashMap<TensorId, f64> = tensors
+            .iter()
+            .zip(&self.measured)
+            .filter_map(|(t, m)| Some((t.id, m.as_ref()?.summary.as_ref()?.abs_max?.to_f64())))
+            .collect();
+        let mut weights = HashMap::new();
+        for layer in &self.layers {
+            let is_weight = |id: &&TensorId| model.tensor(**id).name.ends_with("weight");
+            let weight = layer.tensors.iter().find(is_weight).and_then(|id| largest.get(id));
+            weights.extend(weight.into_iter().flat_map(|&w| layer.tensors.iter().map(move |&id| (id, w))));
+        }
+        weights
     }
 }
 

@@ -51,6 +51,9 @@ fn find<'a, 't>(model: &'a Model, text: &'t str) -> Result<(&'a Tensor, Option<&
     };
     match exact(name).or_else(through).or_else(below_part) {
         Some(tensor) => Ok((tensor, slice)),
+        None if slice.is_none() && text.contains('[') => Err(Error::Usage {
+            what: format!("'{text}': the slice's closing ] is missing, or no tensor has this name"),
+        }),
         None => Err(Error::NotFound {
             kind: "tensor",
             name: name.to_owned(),
@@ -100,7 +103,7 @@ impl Shown {
     }
 }
 
-/// Orders by magnitude, then by index, so that equal runs give equal answers.
+/// Orders by a number, then by index, so that equal runs give equal answers.
 #[derive(PartialEq)]
 struct Ranked(f64, Reverse<u64>, Shown);
 
@@ -141,36 +144,36 @@ fn pick(tensor: &Tensor, args: &ShowArgs) -> Result<Picked> {
     let count = tensor.count();
     let map = |v: Shown| if args.abs { v.abs() } else { v };
     if let Some(n) = args.largest.or(args.smallest) {
-        let n = n.min(args.limit as usize);
-        let mut heap: BinaryHeap<Reverse<Ranked>> = BinaryHeap::new();
         let sign = if args.smallest.is_some() { -1.0 } else { 1.0 };
-        weighbridge_measure::check_expansion(tensor, &Limits::default())?;
-        each(tensor, 0..count, |i, v| {
-            // NaN is neither large nor small.
-            if v.to_f64().is_nan() {
-                return;
-            }
-            heap.push(Reverse(Ranked(sign * v.abs().to_f64().abs(), Reverse(i), v)));
-            if heap.len() > n {
-                heap.pop();
-            }
-        })?;
-        let values = heap.into_sorted_vec().into_iter().map(|Reverse(r)| (r.1.0, map(r.2))).collect();
+        // NaN is neither large nor small.
+        let rank = |v: Shown| Some(sign * v.to_f64().abs()).filter(|x| !x.is_nan());
+        let values = highest(tensor, n, rank)?.into_iter().map(|(i, v)| (i, map(v))).collect();
         return Ok(Picked { values, cut: false });
     }
-    let limit = if args.sorted { count } else { count.min(args.limit) };
-    const SORTABLE: u64 = 100_000_000;
-    if args.sorted && count > SORTABLE {
-        let what = format!("sorting {count} values takes too much memory: slice, or use --largest N");
-        return Err(Error::Usage { what });
+    let cut = count > args.limit;
+    if args.sorted {
+        let values = highest(tensor, args.limit as usize, |v| Some(-map(v).to_f64()))?;
+        return Ok(Picked { values: values.into_iter().map(|(i, v)| (i, map(v))).collect(), cut });
     }
+    let limit = count.min(args.limit);
     let mut values = Vec::with_capacity(limit as usize);
     each(tensor, 0..limit, |i, v| values.push((i, map(v))))?;
-    if args.sorted {
-        values.sort_by(|a, b| a.1.to_f64().total_cmp(&b.1.to_f64()));
-        values.truncate(args.limit as usize);
-    }
-    Ok(Picked { values, cut: count > args.limit })
+    Ok(Picked { values, cut })
+}
+
+/// The `n` values of highest rank, the highest first; those without a rank are left out. No more than these are
+/// held.
+fn highest(tensor: &Tensor, n: usize, rank: impl Fn(Shown) -> Option<f64>) -> Result<Vec<(u64, Shown)>> {
+    weighbridge_measure::check_expansion(tensor, &Limits::default())?;
+    let mut heap: BinaryHeap<Reverse<Ranked>> = BinaryHeap::new();
+    each(tensor, 0..tensor.count(), |i, v| {
+        let Some(rank) = rank(v) else { return };
+        heap.push(Reverse(Ranked(rank, Reverse(i), v)));
+        if heap.len() > n {
+            heap.pop();
+        }
+    })?;
+    Ok(heap.into_sorted_vec().into_iter().map(|Reverse(r)| (r.1.0, r.2)).collect())
 }
 
 fn coordinates(mut index: u64, shape: &[u64]) -> Vec<u64> {

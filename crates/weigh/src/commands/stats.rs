@@ -40,7 +40,7 @@ pub fn run(args: &StatsArgs) -> Result<()> {
         document.insert("tensors".into(), list.collect());
         printer::json(document)?;
     } else {
-        printer::data(&table(&rows_read).render(printer::width()))?;
+        printer::data(&table(&rows_read, if args.hist { 50 } else { 10 }).render(printer::width()))?;
         if hidden > 0 {
             printer::note(&format!("{hidden} more outside of the state_dict: --all shows them"));
         }
@@ -73,7 +73,8 @@ fn sort(rows: &mut [(&Tensor, Result<Measured>)], order: StatsOrder) {
     }
 }
 
-fn table(rows: &[(&Tensor, Measured)]) -> Table {
+/// With histograms of so many columns.
+fn table(rows: &[(&Tensor, Measured)], columns: usize) -> Table {
     let mut table = Table::new(&[
         ("name", false),
         ("dtype", false),
@@ -105,7 +106,7 @@ fn table(rows: &[(&Tensor, Measured)]) -> Table {
                 cells.push(Cell::styled(bad.to_string(), style));
             }
             if let Some(h) = &measured.histogram {
-                cells.push(Cell::styled(sparkline(&h.counts, 10), DRAW));
+                cells.push(Cell::styled(sparkline(&h.counts, columns), DRAW));
             }
         }
         table.row(cells);

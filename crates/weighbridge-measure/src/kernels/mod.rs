@@ -13,9 +13,9 @@ mod widen;
 use weighbridge_model::DType;
 use weighbridge_model::dtype::FloatFormat;
 
+use crate::pairs::Keys;
 use crate::summary::Summary;
 use crate::survival::Survival;
-use crate::pairs::Keys;
 use crate::tally::Tally;
 
 pub(crate) use bins::{Scale, Wider};

@@ -1,0 +1,222 @@
+//! What a user meets: output, errors and exit status of the program itself.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn digits(file: &str) -> String {
+    root().join("examples/digits").join(file).display().to_string()
+}
+
+fn weigh(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weigh"));
+    command.args(args).env_remove("COLUMNS").env_remove("NO_COLOR").env_remove("WEIGH_SIMD");
+    command.output().expect("the program starts")
+}
+
+fn stdout(args: &[&str]) -> String {
+    let out = weigh(args);
+    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).expect("text")
+}
+
+fn json_of(args: &[&str]) -> Value {
+    serde_json::from_str(&stdout(args)).expect("one JSON document")
+}
+
+/// The error of a run that fails with status 2 and prints no data.
+fn failure(args: &[&str]) -> String {
+    let out = weigh(args);
+    let text = String::from_utf8(out.stderr).expect("text");
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {text}");
+    assert!(out.stdout.is_empty(), "{args:?} prints data and fails");
+    text
+}
+
+/// A safetensors file of F32 tensors of one dimension.
+fn safetensors(path: &Path, tensors: &[(&str, &[f32])]) -> String {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, values) in tensors {
+        let begin = data.len();
+        data.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+        let entry = json!({"dtype": "F32", "shape": [values.len()], "data_offsets": [begin, data.len()]});
+        header.insert((*name).into(), entry);
+    }
+    let header = Value::Object(header).to_string();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    std::fs::write(path, bytes).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn the_report_says_what_the_file_is_and_whether_it_survives() {
+    let text = stdout(&[&digits("digits.pth")]);
+    for part in ["torch.save zip", "Conv2d", "BatchNorm2d", "Linear", "f16", "bf16"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    assert!(!text.contains('\u{1b}'), "colour into a pipe");
+    assert!(stdout(&["--color", "always", &digits("digits.pth")]).contains("\u{1b}["));
+}
+
+#[test]
+fn one_network_has_the_same_values_in_every_container() {
+    let hashes = |file: &str| {
+        let listed = json_of(&["ls", "--hash", "--json", &digits(file)]);
+        let tensors = listed["tensors"].as_array().expect("a list").clone();
+        let of = |t: &Value| (t["name"].to_string(), t["sha256"].to_string());
+        tensors.iter().map(of).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let pickled = hashes("digits.pth");
+    assert!(pickled.len() > 10);
+    assert_eq!(pickled, hashes("digits.safetensors"));
+}
+
+#[test]
+fn json_keeps_the_contract() {
+    let stats = json_of(&["stats", "--json", "--hist", &digits("digits.pth"), "-t", "*.weight"]);
+    assert_eq!(stats["schema"], 1);
+    for tensor in stats["tensors"].as_array().expect("a list") {
+        for key in
+            ["name", "dtype", "shape", "role", "bytes", "storage", "offset", "count", "nan", "inf", "zero"]
+        {
+            assert!(!tensor[key].is_null(), "{key} in {tensor}");
+        }
+        let counts = tensor["histogram"]["counts"].as_array().expect("counts");
+        assert_eq!(counts.len(), 100);
+        let total: u64 = counts.iter().filter_map(Value::as_u64).sum();
+        assert_eq!(Some(total), tensor["count"].as_u64(), "every value is in a bin: {tensor}");
+        assert!(tensor["name"].as_str().is_some_and(|n| n.ends_with(".weight")));
+    }
+    let report = json_of(&["--json", &digits("digits.pth")]);
+    for key in ["layers", "precision", "findings", "metadata", "parts"] {
+        assert!(!report[key].is_null(), "{key}");
+    }
+}
+
+#[test]
+fn a_part_is_selected_by_its_key() {
+    let whole = json_of(&["ls", "--json", &digits("digits-checkpoint.pth")]);
+    let key = "state_dict";
+    let part = json_of(&["ls", "--json", &format!("{}#{key}", digits("digits-checkpoint.pth"))]);
+    let count = |v: &Value| v["tensors"].as_array().map_or(0, Vec::len);
+    assert!(count(&part) > 0 && count(&part) < count(&whole));
+    let error = failure(&["ls", &format!("{}#state_dic", digits("digits-checkpoint.pth"))]);
+    assert!(error.contains("did you mean 'state_dict'?"), "{error}");
+    let error = failure(&["ls", &format!("{}#", digits("digits-checkpoint.pth"))]);
+    assert!(error.contains("after the #"), "{error}");
+}
+
+#[test]
+fn values_are_shown_sliced_ranked_and_saved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file =
+        safetensors(&folder.path().join("m.safetensors"), &[("a.w", &[3.0, -5.0, 0.5, f32::NAN, 4.0])]);
+    assert_eq!(stdout(&["show", &file, "-t", "a.w[1:3]"]), "a.w F32 2\n   -5.0  0.5\n".replace(".0", ""));
+    let values = |args: &[&str]| {
+        let all = [&["show", file.as_str(), "-t", "a.w", "--json"], args].concat();
+        let shown = json_of(&all)["values"].as_array().expect("a list").clone();
+        shown.iter().map(|v| (v["index"][0].as_u64(), v["value"].as_f64())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&["--largest", "2"]), [(Some(1), Some(-5.0)), (Some(4), Some(4.0))]);
+    assert_eq!(values(&["--smallest", "1", "--abs"]), [(Some(2), Some(0.5))]);
+    assert_eq!(values(&["--largest", "9", "--limit", "1"]).len(), 4, "as many as asked; NaN has no rank");
+    let sorted = values(&["--sorted"]);
+    assert_eq!(
+        sorted.iter().map(|v| v.1).collect::<Vec<_>>(),
+        [Some(-5.0), Some(0.5), Some(3.0), Some(4.0), None]
+    );
+    let saved = folder.path().join("x.npy").display().to_string();
+    stdout(&["show", &file, "-t", "a.w[:2]", "-o", &saved]);
+    let bytes = std::fs::read(&saved).expect("saved");
+    assert!(bytes.starts_with(b"\x93NUMPY") && bytes.ends_with(&[0, 0, 0x40, 0x40, 0, 0, 0xa0, 0xc0]));
+    let error = failure(&["show", &file, "-t", "a.w", "-o", &saved]);
+    assert!(error.contains("--force"), "{error}");
+    failure(&["show", &file, "-t", "a.w", "-o", &saved, "--force", "--abs"]);
+}
+
+#[test]
+fn near_misses_are_told() {
+    let file = digits("digits.pth");
+    assert!(failure(&["lss", &file]).contains("did you mean 'ls'?"));
+    assert!(failure(&["show", &file, "-t", "conv1.wieght"]).contains("did you mean"));
+    assert!(failure(&["show", &file, "-t", "x[0"]).contains("closing ]"));
+    assert!(failure(&["ls", &file, "--format", "safetensor"]).contains("did you mean 'safetensors'?"));
+    assert!(failure(&["ls", &file, "--role", "weights"]).contains("parameter"));
+    assert!(failure(&["ls", "no/such/file.pth"]).contains("no/such/file.pth"));
+    failure(&[]);
+}
+
+#[test]
+fn names_from_a_file_reach_no_terminal_unescaped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = "a\n\u{1b}[2Jerror: forged\u{9b}\u{202e}";
+    let file = safetensors(&folder.path().join("m.safetensors"), &[(name, &[1.0]), ("b", &[2.0])]);
+    for args in [
+        &["ls", file.as_str()][..],
+        &[&file],
+        &["stats", &file],
+        &["ls", "--json", &file],
+        &["--json", &file],
+    ] {
+        let out = weigh(args);
+        let text = String::from_utf8([out.stdout, out.stderr].concat()).expect("text");
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{args:?}: {text:?}");
+        assert!(!text.contains("\n\u{fffd}") && !text.lines().any(|l| l.starts_with("error")), "{text:?}");
+    }
+    let listed = json_of(&["ls", "--json", &file]);
+    assert_eq!(listed["tensors"][0]["name"], name, "escaped, not changed");
+    let error = failure(&["show", &file, "-t", "x\nerror: forged"]);
+    assert_eq!(error.lines().filter(|l| l.starts_with("error")).count(), 1, "{error}");
+}
+
+#[test]
+fn what_is_small_and_harmless_is_fine_and_what_overflows_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors: &[(&str, &[f32])] = &[
+        ("a.weight", &[0.95, 1e-10, -0.3]),
+        ("a.bias", &[1e-9, -1e-9]),
+        ("b.weight", &[1e-9, 2e-9]),
+        ("c.weight", &[70000.0, 1.0]),
+    ];
+    let report = json_of(&["--json", &safetensors(&folder.path().join("m.safetensors"), tensors)]);
+    let verdict = |name: &str| {
+        let of = |p: &&Value| p["tensor"] == name && p["target"] == "f16";
+        let judged = report["precision"].as_array().expect("a list").iter().find(of).expect("judged");
+        judged["verdict"].as_str().expect("a word").to_owned()
+    };
+    assert_eq!(
+        ["a.weight", "a.bias", "b.weight", "c.weight"].map(verdict),
+        ["fine", "fine", "unsafe", "unsafe"]
+    );
+}
+
+#[test]
+fn what_is_no_model_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        path.display().to_string()
+    };
+    assert!(failure(&[&write("a.pth", b"<!DOCTYPE html><html>")]).contains("HTML"));
+    assert!(
+        failure(&[&write("b.pth", b"version https://git-lfs.github.com/spec/v1\n")]).contains("git lfs pull")
+    );
+    assert!(failure(&[&write("c.pth", b"")]).contains("empty"));
+    assert!(failure(&[&write("d.safetensors", &u64::MAX.to_le_bytes())]).contains("d.safetensors"));
+}
+
+#[test]
+fn completions_name_every_command() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = stdout(&["completions", shell]);
+        assert!(["stats", "show", "completions"].iter().all(|c| script.contains(c)), "{shell}");
+    }
+}
