@@ -8,6 +8,7 @@ const EXAMPLES: &str = "\
 Examples:
   weigh model.pth                       what is in it, how it is distributed, does it survive FP16
   weigh 'ckpt.pth#ema'                  one part of a checkpoint
+  weigh folder/                         a folder's shards as one model
   weigh ls model.safetensors --hash     every tensor, with the sha256 of its values
   weigh stats net.onnx -t '*.weight'    figures of the tensors that match
   weigh show m.pth -t 'conv1.weight[0,:,3:5]'
@@ -39,6 +40,8 @@ pub enum Command {
     Stats(StatsArgs),
     /// The values themselves.
     Show(ShowArgs),
+    /// The formats that are read.
+    Formats(FormatsArgs),
     /// Print a shell's completion script.
     Completions {
         /// The shell.
@@ -49,9 +52,9 @@ pub enum Command {
 /// What to open and how.
 #[derive(Debug, clap::Args)]
 pub struct InputArgs {
-    /// A file or folder; FILE#KEY names a part of a checkpoint.
-    #[arg(value_name = "FILE[#KEY]")]
-    pub file: String,
+    /// A file or folder, or files that make one model; FILE#KEY names a part of a checkpoint.
+    #[arg(value_name = "FILE[#KEY]", required = true)]
+    pub files: Vec<String>,
 
     /// Read as this format, whatever the content looks like.
     #[arg(long, value_name = "FORMAT")]
@@ -157,6 +160,13 @@ pub struct ShowArgs {
     /// Replace an existing output file.
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct FormatsArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

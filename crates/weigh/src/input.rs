@@ -10,7 +10,7 @@ use crate::args::{InputArgs, PickArgs};
 
 /// A model that was opened.
 pub struct Opened {
-    /// The file as the user named it, without the selector.
+    /// The file or files as the user named them, without the selector.
     pub file: String,
     /// The part that the user selected.
     pub selected: Option<String>,
@@ -18,25 +18,29 @@ pub struct Opened {
     pub model: Model,
 }
 
-/// Opens `FILE` or `FILE#KEY`. A file whose own name holds the `#` is taken as it is.
+/// Opens `FILE…` or `FILE…#KEY`. A file whose own name holds the `#` is taken as it is.
 pub fn read(args: &InputArgs) -> Result<Opened> {
-    let (file, key) = match args.file.rsplit_once('#') {
-        Some((file, key)) if !Path::new(&args.file).exists() => (file, Some(key)),
-        _ => (args.file.as_str(), None),
-    };
-    if key == Some("") {
-        let what =
-            format!("'{}': a part's name belongs after the #; `weigh ls {file}` lists them", args.file);
-        return Err(Error::Usage { what });
+    let mut files: Vec<&str> = args.files.iter().map(String::as_str).collect();
+    let mut selected = None;
+    if let Some(last) = files.last_mut()
+        && let Some((file, key)) = last.rsplit_once('#')
+        && !Path::new(*last).exists()
+    {
+        if key.is_empty() {
+            let what = format!("'{last}': a part's name belongs after the #; `weigh ls {file}` lists them");
+            return Err(Error::Usage { what });
+        }
+        (*last, selected) = (file, Some(key));
     }
     let format = args.format.as_deref().map(by_id).transpose()?;
     let options = ReadOptions { access: Access { no_mmap: args.no_mmap }, ..ReadOptions::default() };
-    let model = open(Path::new(file), format, &options)?;
-    let model = match key {
+    let paths: Vec<&Path> = files.iter().map(Path::new).collect();
+    let model = open(&paths, format, &options)?;
+    let model = match selected {
         Some(key) => model.select(key)?,
         None => model,
     };
-    Ok(Opened { file: file.to_owned(), selected: key.map(str::to_owned), model })
+    Ok(Opened { file: files.join(" "), selected: selected.map(str::to_owned), model })
 }
 
 /// The tensors that match, in file order, and how many the `state_dict` leaves out.

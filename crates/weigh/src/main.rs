@@ -18,19 +18,23 @@ use weighbridge_model::nearest;
 use args::{Args, Command};
 
 fn main() -> ExitCode {
-    let args = Args::try_parse().unwrap_or_else(|error| {
-        // Without a command of that name, clap takes the first word for a file and stumbles over the next one.
-        if let Some(near) = near_command(error.kind()) {
-            eprintln!("error: no command named '{}'; did you mean '{}'?", near.0, near.1);
-            std::process::exit(2);
-        }
-        error.exit()
-    });
+    let parsed = Args::try_parse();
+    // Without a command of that name, the first word is taken for a file, and what follows for files or a mistake.
+    let stumbled = match &parsed {
+        Ok(args) => args.report.as_ref().is_some_and(|report| report.files.len() > 1),
+        Err(e) => matches!(e.kind(), ErrorKind::ArgumentConflict | ErrorKind::UnknownArgument),
+    };
+    if let Some((word, near)) = near_command().filter(|_| stumbled) {
+        eprintln!("error: no command named '{word}'; did you mean '{near}'?");
+        return ExitCode::from(2);
+    }
+    let args = parsed.unwrap_or_else(|error| error.exit());
     args.color.apply();
     let result = match (&args.command, &args.report) {
         (Some(Command::Ls(ls)), _) => commands::ls::run(ls),
         (Some(Command::Stats(stats)), _) => commands::stats::run(stats),
         (Some(Command::Show(show)), _) => commands::show::run(show),
+        (Some(Command::Formats(formats)), _) => commands::formats::run(formats),
         (Some(Command::Completions { shell }), _) => commands::completions::run(*shell),
         (None, Some(report)) => commands::report::run(report),
         (None, None) => unreachable!("without a file, clap has shown the help and left"),
@@ -44,12 +48,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The first word and the command that it nearly names, where it is no file and something follows it.
-fn near_command(kind: ErrorKind) -> Option<(String, String)> {
-    let stumbled = matches!(kind, ErrorKind::ArgumentConflict | ErrorKind::UnknownArgument);
-    let word = std::env::args().nth(1).filter(|word| stumbled && !std::path::Path::new(word).exists())?;
+/// The first word and the command that it nearly names, where it is no file.
+fn near_command() -> Option<(String, String)> {
+    let word = std::env::args().nth(1).filter(|word| !std::path::Path::new(word).exists())?;
     let command = Args::command();
-    let names = command.get_subcommands().map(|c| c.get_name());
-    let near = nearest(&word, names).into_iter().next()?;
-    Some((word, near))
+    let near = nearest(&word, command.get_subcommands().map(|c| c.get_name())).into_iter().next()?;
+    (near != word).then_some((word, near))
 }

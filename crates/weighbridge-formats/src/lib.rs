@@ -6,16 +6,21 @@
 #![deny(unsafe_code)]
 
 pub mod company;
+mod folder;
 pub mod format;
+mod json;
 pub mod numpy;
 mod onnx;
+mod open;
 pub mod pickle;
 mod protobuf;
 mod pytorch;
 mod safetensors;
+mod shards;
 #[allow(unsafe_code)]
 pub mod source;
 pub mod zip;
 
-pub use format::{FORMATS, Format, ReadOptions, by_id, open, read};
+pub use format::{FORMATS, Format, ReadOptions, by_id};
+pub use open::{open, read};
 pub use source::{Access, Source};

@@ -48,7 +48,7 @@ fn every_format_is_met_in_the_corpus() {
             if is_data {
                 continue;
             }
-            let model = open(&path, None, &ReadOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+            let model = open(&[&path], None, &ReadOptions::default()).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(model.format, format.id, "{}", path.display());
             look_at(&model);
         }
@@ -59,7 +59,7 @@ fn every_format_is_met_in_the_corpus() {
 fn hostile_and_unsupported_files_end_in_a_model_or_an_error() {
     for folder in ["hostile", "unsupported"] {
         for path in files(&corpus().join(folder)) {
-            match open(&path, None, &ReadOptions::default()) {
+            match open(&[&path], None, &ReadOptions::default()) {
                 Ok(model) => look_at(&model),
                 Err(error) => assert!(!error.to_string().is_empty()),
             }

@@ -112,7 +112,7 @@ fn derived() {
 
     // A tensor of 64 MB that was opened and not read, widened to F32 and scaled as folding a BatchNorm
     // scales it. Neither step reads anything either.
-    let model = open(&path, None, &ReadOptions::default()).unwrap();
+    let model = open(&[&path], None, &ReadOptions::default()).unwrap();
     let opened = model.tensors[0].clone();
     let (shape, place) = (opened.shape.clone(), Place::default());
     let wide = Arc::new(Cast::new(opened, DType::F32));

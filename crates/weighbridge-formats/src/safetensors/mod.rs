@@ -1,22 +1,19 @@
-//! safetensors: a JSON header and the tensors' bytes; one file, or shards with an index.
+//! safetensors: a JSON header and the tensors' bytes.
 //!
 //! Source of the facts: the format's own README (header length as u64, little-endian; offsets from the end
 //! of the header; no holes, no overlaps, no repeated keys).
 
 mod header;
-mod shards;
 
-use weighbridge_model::{Error, Model, Result, Tensor, Value};
+use weighbridge_model::{Error, Model, Result, Tensor};
 
 use crate::format::{Confidence, ReadOptions};
 use crate::source::Source;
 
-pub use shards::read_folder;
-
 /// Longest header that the reference implementation takes.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Looks for a header length followed by the brace that opens the header, or for an index of shards.
+/// Looks for a header length followed by the brace that opens the header.
 ///
 /// # Errors
 /// A failed read.
@@ -27,37 +24,18 @@ pub fn sniff(source: &Source) -> Result<Option<Confidence>> {
         let whole = len <= source.len() - 8;
         return Ok(Some(if whole { Confidence::Certain } else { Confidence::Likely }));
     }
-    if head.trim_ascii_start().starts_with(b"{") && shards::is_index(source)? {
-        return Ok(Some(Confidence::Certain));
-    }
     Ok(None)
-}
-
-/// Reads one file, or the shards that an index names.
-///
-/// # Errors
-/// A header that contradicts itself or the file; for an index, what its shards lack.
-pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
-    if shards::is_index(source)? {
-        return shards::read_index(source, options);
-    }
-    let mut model = Model { origin: "safetensors".into(), ..Model::default() };
-    let (tensors, metadata) = read_file(source, options)?;
-    for tensor in tensors {
-        model.push(tensor);
-    }
-    model.metadata = metadata;
-    Ok(model)
 }
 
 fn header_len(head: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(head.get(..8)?.try_into().ok()?))
 }
 
-/// The tensors of one file, in the header's order, and its metadata.
-type Contents = (Vec<Tensor>, Vec<(String, Value)>);
-
-fn read_file(source: &Source, options: &ReadOptions) -> Result<Contents> {
+/// Reads one file: tensors in the header's order.
+///
+/// # Errors
+/// A header that contradicts itself or the file.
+pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     let len = header_len(&source.prefix(0, 8)?)
         .ok_or_else(|| Error::malformed(source.place(0), "too short for a safetensors header"))?;
     let allowed = MAX_HEADER.min(options.limits.header_bytes);
@@ -68,10 +46,11 @@ fn read_file(source: &Source, options: &ReadOptions) -> Result<Contents> {
     let header = header::parse(&text, source, &options.limits)?;
     let data = 8 + len;
     header::check_offsets(&header.entries, source, data)?;
-    let tensors = header.entries.into_iter().map(|entry| {
+    let mut model = Model { origin: "safetensors".into(), metadata: header.metadata, ..Model::default() };
+    for entry in header.entries {
         let place = source.place(data + entry.begin);
         let storage = source.storage(data + entry.begin, entry.end - entry.begin)?;
-        Tensor::contiguous(entry.name, entry.dtype, entry.shape, storage, &place)
-    });
-    Ok((tensors.collect::<Result<_>>()?, header.metadata))
+        model.push(Tensor::contiguous(entry.name, entry.dtype, entry.shape, storage, &place)?);
+    }
+    Ok(model)
 }
