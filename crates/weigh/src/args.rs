@@ -12,6 +12,7 @@ Examples:
   weigh ls model.safetensors --hash     every tensor, with the sha256 of its values
   weigh stats net.onnx -t '*.weight'    figures of the tensors that match
   weigh show m.pth -t 'conv1.weight[0,:,3:5]'
+  weigh convert m.pth -o m.safetensors  move the weights, bit for bit
 
 Exit status: 0 fine, 2 failure.";
 
@@ -40,7 +41,9 @@ pub enum Command {
     Stats(StatsArgs),
     /// The values themselves.
     Show(ShowArgs),
-    /// The formats that are read.
+    /// Move weights to another container, exactly, or as asked.
+    Convert(ConvertArgs),
+    /// The formats that are read and written.
     Formats(FormatsArgs),
     /// Print a shell's completion script.
     Completions {
@@ -160,6 +163,95 @@ pub struct ShowArgs {
     /// Replace an existing output file.
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  weigh convert net.pth -o net.safetensors            bit for bit
+  weigh convert ckpt.pth -o net.safetensors --dry-run what would be kept, changed and left behind
+  weigh convert ckpt.pth#ema -o ema.pth --strip-prefix module.
+  weigh convert net.safetensors -o half.safetensors --dtype f16
+  weigh convert big.safetensors -o out/model.safetensors --shard 5GB
+  weigh convert net.pth -o net.npz --rename 'layers.*.w=blk.*.weight' --drop 'head.*'
+
+Without #KEY, the part of a checkpoint that holds the weights is taken; --all takes everything.")]
+pub struct ConvertArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// The file to write; its extension says the format.
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// Write this format, whatever the extension.
+    #[arg(long, value_name = "FORMAT")]
+    pub to: Option<String>,
+
+    /// Only tensors whose name matches; may be repeated. `*` also matches dots.
+    #[arg(long, value_name = "GLOB")]
+    pub select: Vec<String>,
+
+    /// No tensors whose name matches; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    pub drop: Vec<String>,
+
+    /// No optimizer state.
+    #[arg(long)]
+    pub drop_optimizer: bool,
+
+    /// All parts of a checkpoint, under their keys.
+    #[arg(long)]
+    pub all: bool,
+
+    /// Take this from the names that begin with it (`module.`); may be repeated.
+    #[arg(long, value_name = "PREFIX")]
+    pub strip_prefix: Vec<String>,
+
+    /// New names: each * of FROM stands for any text, the * of TO for what it stood for; the first that fits is
+    /// taken.
+    #[arg(long, value_name = "FROM=TO")]
+    pub rename: Vec<String>,
+
+    /// A file of names: JSON {"old": "new"}, or a line `old new` for each.
+    #[arg(long, value_name = "FILE")]
+    pub rename_map: Option<PathBuf>,
+
+    /// Swap the two dimensions of the matrices whose names match; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    pub transpose: Vec<String>,
+
+    /// Put dimensions into another order: `conv*.weight=3,2,0,1`; may be repeated.
+    #[arg(long, value_name = "GLOB=AXES")]
+    pub permute: Vec<String>,
+
+    /// Cast floating-point tensors (f64, f32, f16, bf16, f8_e4m3, f8_e5m2), to the nearest, ties to even.
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Option<String>,
+
+    /// Let values beyond the type's range become infinite, or the largest there is.
+    #[arg(long, requires = "dtype")]
+    pub allow_overflow: bool,
+
+    /// At most so many bytes a file, with an index (500MB, 5GB, 2GiB).
+    #[arg(long, value_name = "SIZE")]
+    pub shard: Option<String>,
+
+    /// Tell what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Write each tensor's hashes and figures on both sides to a JSON file.
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+
+    /// Replace existing files.
+    #[arg(long)]
+    pub force: bool,
+
+    /// Return only when everything is on the disk.
+    #[arg(long)]
+    pub sync: bool,
 }
 
 #[derive(Debug, clap::Args)]

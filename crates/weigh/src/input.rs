@@ -1,6 +1,6 @@
 //! From the words of the command line to a model and the tensors that are meant.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use weighbridge_formats::{Access, ReadOptions, by_id, open};
@@ -12,6 +12,8 @@ use crate::args::{InputArgs, PickArgs};
 pub struct Opened {
     /// The file or files as the user named them, without the selector.
     pub file: String,
+    /// Those files.
+    pub paths: Vec<PathBuf>,
     /// The part that the user selected.
     pub selected: Option<String>,
     /// The model, or the selected part of it.
@@ -40,7 +42,8 @@ pub fn read(args: &InputArgs) -> Result<Opened> {
         Some(key) => model.select(key)?,
         None => model,
     };
-    Ok(Opened { file: files.join(" "), selected: selected.map(str::to_owned), model })
+    let paths = paths.into_iter().map(Path::to_owned).collect();
+    Ok(Opened { file: files.join(" "), paths, selected: selected.map(str::to_owned), model })
 }
 
 /// The tensors that match, in file order, and how many the `state_dict` leaves out.
@@ -91,7 +94,8 @@ fn role(name: &str) -> Result<Role> {
     })
 }
 
-fn globs(patterns: &[String]) -> Result<GlobSet> {
+/// The patterns as one matcher; `*` also matches dots.
+pub fn globs(patterns: &[String]) -> Result<GlobSet> {
     let mut builder = GlobSetBuilder::new();
     for pattern in patterns {
         let usage =

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         (Some(Command::Ls(ls)), _) => commands::ls::run(ls),
         (Some(Command::Stats(stats)), _) => commands::stats::run(stats),
         (Some(Command::Show(show)), _) => commands::show::run(show),
+        (Some(Command::Convert(convert)), _) => commands::convert::run(convert),
         (Some(Command::Formats(formats)), _) => commands::formats::run(formats),
         (Some(Command::Completions { shell }), _) => commands::completions::run(*shell),
         (None, Some(report)) => commands::report::run(report),

@@ -58,9 +58,18 @@ pub fn findings(findings: &[Finding]) {
 
 /// Writes a failure.
 pub fn error(error: &Error) {
+    let head = format!("{}{}", paint(BAD, "error"), paint(STRONG, ":"));
+    if let Error::Refused { what, reasons, help } = error {
+        anstream::eprintln!("{head} {}", clean(what));
+        for (tensor, why) in reasons {
+            anstream::eprintln!("  {}: {}", clean(tensor), clean(why));
+        }
+        help.iter().for_each(|help| anstream::eprintln!("  help: {}", clean(help)));
+        return;
+    }
     let message = error.to_string();
     // Only the help has a line of its own: a name with line ends in it stays within its line.
     let (what, help) = message.rsplit_once(HELP).unwrap_or((&message, ""));
     let help = if help.is_empty() { String::new() } else { format!("{HELP}{}", clean(help)) };
-    anstream::eprintln!("{}{} {}{help}", paint(BAD, "error"), paint(STRONG, ":"), clean(what));
+    anstream::eprintln!("{head} {}{help}", clean(what));
 }

@@ -1,7 +1,10 @@
 //! THE table of formats: one row each. Adding a format is a folder and a row.
 
+use std::path::Path;
+
 use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
+use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
 use crate::{onnx, pytorch, safetensors};
 
@@ -41,7 +44,12 @@ pub struct Format {
     pub read: fn(&Source, &ReadOptions) -> Result<Model>,
     /// Reads several files that make one model, where that is more than shards side by side.
     pub join: Option<Join>,
+    /// Plans the files of a model at a path, where the format is written.
+    pub write: Option<Write>,
 }
+
+/// Plans the files of a model at a path: nothing is written yet.
+pub type Write = fn(&Model, &Path, &WriteOptions) -> Result<Plan>;
 
 /// Reads several files as one model.
 pub type Join = fn(&[Source], &ReadOptions) -> Result<Model>;
@@ -56,6 +64,7 @@ pub const FORMATS: &[Format] = &[
         sniff: pytorch::sniff,
         read: pytorch::read,
         join: None,
+        write: Some(pytorch::write),
     },
     Format {
         id: "safetensors",
@@ -65,6 +74,7 @@ pub const FORMATS: &[Format] = &[
         sniff: safetensors::sniff,
         read: safetensors::read,
         join: None,
+        write: Some(safetensors::write),
     },
     Format {
         id: "onnx",
@@ -74,6 +84,7 @@ pub const FORMATS: &[Format] = &[
         sniff: onnx::sniff,
         read: onnx::read,
         join: None,
+        write: None,
     },
 ];
 

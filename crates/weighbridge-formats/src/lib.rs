@@ -12,7 +12,9 @@ mod json;
 pub mod numpy;
 mod onnx;
 mod open;
+pub mod output;
 pub mod pickle;
+pub mod plan;
 mod protobuf;
 mod pytorch;
 mod safetensors;
@@ -23,4 +25,5 @@ pub mod zip;
 
 pub use format::{FORMATS, Format, ReadOptions, by_id};
 pub use open::{open, read};
+pub use plan::{Carry, Change, Plan, WriteOptions};
 pub use source::{Access, Source};

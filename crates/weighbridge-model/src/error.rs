@@ -124,6 +124,16 @@ pub enum Error {
         /// The nearest names that exist, best first.
         near: Vec<String>,
     },
+    /// What was asked cannot be done for these tensors: all of them, before anything was begun.
+    #[error("{what}{}{}", reasons_suffix(.reasons), help_suffix(.help))]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// Names of tensors, each with the reason.
+        reasons: Vec<(String, String)>,
+        /// What would help.
+        help: Option<String>,
+    },
     /// The request itself makes no sense.
     #[error("{what}")]
     Usage {
@@ -134,6 +144,11 @@ pub enum Error {
 
 fn help_suffix(help: &Option<String>) -> String {
     help.as_ref().map(|h| format!("\n  help: {h}")).unwrap_or_default()
+}
+
+fn reasons_suffix(reasons: &[(String, String)]) -> String {
+    let each: Vec<String> = reasons.iter().map(|(tensor, why)| format!("'{tensor}': {why}")).collect();
+    if each.is_empty() { String::new() } else { format!(": {}", each.join("; ")) }
 }
 
 fn near_suffix(near: &[String]) -> String {

@@ -15,13 +15,19 @@ pub fn run(args: &FormatsArgs) -> Result<()> {
         document.insert("formats".into(), FORMATS.iter().map(listing).collect());
         return printer::json(document);
     }
-    let mut table =
-        Table::new(&[("format", false), ("name", false), ("extensions", false), ("what is read", false)]);
+    let mut table = Table::new(&[
+        ("format", false),
+        ("name", false),
+        ("extensions", false),
+        ("write", false),
+        ("what is read", false),
+    ]);
     for format in FORMATS {
         table.row(vec![
             Cell::from(format.id),
             Cell::from(format.name),
             Cell::from(format.extensions.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(" ")),
+            Cell::from(if format.write.is_some() { "yes" } else { "no" }),
             Cell::from(format.about),
         ]);
     }
@@ -35,5 +41,6 @@ fn listing(format: &Format) -> Value {
         "extensions": format.extensions,
         "about": format.about,
         "read": true,
+        "write": format.write.is_some(),
     })
 }

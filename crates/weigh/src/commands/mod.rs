@@ -1,6 +1,7 @@
 //! One file a command; each opens, asks the library, and prints.
 
 pub mod completions;
+pub mod convert;
 pub mod formats;
 pub mod ls;
 pub mod report;

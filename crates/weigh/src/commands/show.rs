@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use weighbridge_formats::Carry;
 use weighbridge_model::{Error, Limits, Model, Result, Tensor, dtype, nearest, roles};
 use weighbridge_report::units;
 
@@ -22,8 +23,11 @@ fn show(opened: &input::Opened, args: &ShowArgs) -> Result<()> {
     };
     if let Some(path) = &args.output {
         weighbridge_measure::check_expansion(&tensor, &Limits::default())?;
-        let written = weighbridge_formats::numpy::write(&tensor, path, args.force)?;
-        printer::note(&format!("{}: {written}", path.display()));
+        let plan = weighbridge_formats::numpy::write_array(&tensor, path)?;
+        let how = Carry { force: args.force, ..Carry::default() };
+        plan.write(&opened.paths, how, &|_| {})?;
+        let changed = plan.changed.first().map(|c| format!("; {}", c.why)).unwrap_or_default();
+        printer::note(&format!("{}: {} {:?}{changed}", path.display(), tensor.dtype, tensor.shape));
         return Ok(());
     }
     let picked = pick(&tensor, args)?;

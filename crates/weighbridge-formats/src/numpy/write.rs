@@ -1,4 +1,4 @@
-//! Writes one tensor as a `.npy` file, version 1.0.
+//! Writes `.npy` files, version 1.0, and `.npz` archives of them.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -7,69 +7,139 @@
 //! | 2 | little-endian length of the header |
 //! | n | a Python dict literal: `descr`, `fortran_order`, `shape`; padded with blanks to a multiple of 64 in all, then a newline |
 //! | rest | the elements, row-major |
+//!
+//! A `.npz` is a zip of such files, `NAME.npy` each.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use weighbridge_model::storage::Cast;
-use weighbridge_model::{DType, Error, Layout, Place, Result, Tensor};
+use weighbridge_model::{DType, Error, Layout, Model, Place, Result, Tensor};
 
-/// Writes `tensor`'s logical elements to `path`, streaming, beside the target and renamed into place. Types that
-/// NumPy lacks (BF16, FP8, sub-byte) are widened exactly; the sentence returned says so. Codes of a quantized
-/// tensor are written as they are stored.
+use crate::output::Output;
+use crate::plan::{Change, FilePlan, Plan, WriteOptions};
+use crate::zip::write::{Archive, archive_len};
+
+/// Plans the file for `model` at `path`: the one tensor as `.npy`, or all of them as `.npz`. Types that NumPy lacks
+/// (BF16, FP8, sub-byte) are widened exactly. Codes of a quantized tensor are written as they are stored.
 ///
 /// # Errors
-/// Opaque elements, an existing file without `force`, a failed write.
-pub fn write(tensor: &Tensor, path: &Path, force: bool) -> Result<String> {
-    let io = |cause| Error::io(path.display().to_string(), cause);
-    if path.exists() && !force {
-        return Err(Error::Usage { what: format!("{} exists: --force replaces it", path.display()) });
+/// [`Error::Refused`] with every tensor that NumPy cannot carry; several tensors for one `.npy`.
+pub fn write(model: &Model, path: &Path, _: &WriteOptions) -> Result<Plan> {
+    let single = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
+    if single && model.tensors.len() != 1 {
+        let what = format!("a .npy holds one tensor, and {} are to be written", model.tensors.len());
+        return Err(Error::Usage { what: what + ": --select one, or write .npz" });
     }
-    let (tensor, said) = carried(tensor)?;
-    let descr = descr(tensor.dtype)
-        .ok_or_else(|| Error::unsupported(Place::default().tensor(&tensor.name), "NumPy has no such type"))?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".weighbridge-tmp");
-    let written = (|| {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&temporary).map_err(io)?);
-        out.write_all(&header(descr, &tensor.shape)).map_err(io)?;
-        tensor.visit(0..tensor.count(), &mut |chunk| out.write_all(chunk.bytes).map_err(io))?;
-        out.into_inner().map_err(|e| io(e.into_error()))?;
-        std::fs::rename(&temporary, path).map_err(io)
-    })();
-    if written.is_err() {
-        // The failure itself is what matters; a leftover is removed as far as that goes.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written.map(|()| said)
+    let (mut plan, mut tensors) = carry_all(&model.tensors)?;
+    plan.dropped =
+        model.metadata.iter().map(|(key, _)| Change::new(key, "metadata: arrays have none")).collect();
+    plan.files.push(match tensors.pop() {
+        Some(tensor) if single => npy(tensor, path),
+        last => {
+            tensors.extend(last);
+            npz(tensors, path)
+        }
+    });
+    Ok(plan)
 }
 
-/// The tensor in a type that NumPy has.
-fn carried(tensor: &Tensor) -> Result<(Tensor, String)> {
+/// Plans one tensor as `.npy`, whatever the path's extension.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_array(tensor: &Tensor, path: &Path) -> Result<Plan> {
+    let (mut plan, tensors) = carry_all(std::slice::from_ref(tensor))?;
+    plan.files.extend(tensors.into_iter().map(|tensor| npy(tensor, path)));
+    Ok(plan)
+}
+
+fn carry_all(tensors: &[Tensor]) -> Result<(Plan, Vec<Tensor>)> {
+    let (mut plan, mut all) = (Plan::default(), Vec::new());
+    let (mut refused, mut seen) = (Vec::new(), HashSet::new());
+    for tensor in tensors {
+        if !seen.insert(tensor.name.as_str()) {
+            refused.push((tensor.name.clone(), "the name comes twice".to_owned()));
+            continue;
+        }
+        match carried(tensor) {
+            Ok((carried, why)) => {
+                match why {
+                    None => plan.kept.push(tensor.name.clone()),
+                    Some(why) => plan.changed.push(Change::new(&tensor.name, why)),
+                }
+                all.push(carried);
+            }
+            Err(why) => refused.push((tensor.name.clone(), why)),
+        }
+    }
+    if refused.is_empty() {
+        return Ok((plan, all));
+    }
+    Err(Error::Refused {
+        what: "NumPy cannot carry these tensors".into(),
+        reasons: refused,
+        help: Some("--drop leaves tensors out, --rename renames".into()),
+    })
+}
+
+fn npy(tensor: Tensor, path: &Path) -> FilePlan {
+    let head = header(descr(tensor.dtype).expect("carried"), &tensor.shape);
+    FilePlan {
+        path: path.to_owned(),
+        len: Some(head.len() as u64 + tensor.bytes()),
+        content: Box::new(move |output: &mut Output<'_>| {
+            output.bytes(&head)?;
+            output.elements(&tensor, &mut |_| {})
+        }),
+    }
+}
+
+fn npz(tensors: Vec<Tensor>, path: &Path) -> FilePlan {
+    let entries: Vec<(String, Vec<u8>, Tensor)> = tensors
+        .into_iter()
+        .map(|t| (format!("{}.npy", t.name), header(descr(t.dtype).expect("carried"), &t.shape), t))
+        .collect();
+    FilePlan {
+        path: path.to_owned(),
+        len: Some(archive_len(
+            entries.iter().map(|(n, head, t)| (n.as_str(), head.len() as u64 + t.bytes())),
+        )),
+        content: Box::new(move |output: &mut Output<'_>| {
+            let mut archive = Archive::default();
+            for (name, head, tensor) in &entries {
+                archive.entry(output, name, head.len() as u64 + tensor.bytes(), |output, each| {
+                    each(head);
+                    output.bytes(head)?;
+                    output.elements(tensor, each)
+                })?;
+            }
+            archive.finish(output)
+        }),
+    }
+}
+
+/// The tensor in a type that NumPy has, and what was changed for that.
+fn carried(tensor: &Tensor) -> Result<(Tensor, Option<String>), String> {
+    if tensor.layout.view().is_none() && tensor.dtype.class() == weighbridge_model::Class::Opaque {
+        return Err(format!("{} elements that are no numbers", tensor.dtype));
+    }
     let wide = match tensor.dtype {
-        d if descr(d).is_some() => return Ok((tensor.clone(), format!("{} {:?}", d, tensor.shape))),
+        d if descr(d).is_some() => return Ok((tensor.clone(), None)),
         d if d.is_float() => DType::F32,
         DType::I4 | DType::I2 => DType::I8,
         DType::U4 | DType::U2 => DType::U8,
-        d => {
-            return Err(Error::unsupported(
-                Place::default().tensor(&tensor.name),
-                format!("{d} cannot be written as .npy"),
-            ));
-        }
+        d => return Err(format!("it has no type {d}")),
     };
     let mut codes = tensor.clone();
     if let Layout::Quantized { view, .. } = &tensor.layout {
         codes.layout = Layout::Strided(view.clone());
     }
     let storage = Arc::new(Cast::new(codes, wide));
-    let cast = Tensor::contiguous(&tensor.name, wide, tensor.shape.clone(), storage, &Place::default())?;
-    Ok((
-        cast,
-        format!("{} {:?}, widened to {wide}: NumPy has no {}", tensor.dtype, tensor.shape, tensor.dtype),
-    ))
+    let cast = Tensor::contiguous(&tensor.name, wide, tensor.shape.clone(), storage, &Place::default())
+        .map_err(|e| e.to_string())?;
+    Ok((cast, Some(format!("{} -> {wide}, exactly: NumPy has no {}", tensor.dtype, tensor.dtype))))
 }
 
 fn descr(dtype: DType) -> Option<&'static str> {

@@ -7,6 +7,7 @@
 mod machine;
 mod opcode;
 mod text;
+pub(crate) mod write;
 
 use std::collections::HashMap;
 use std::ops::Range;

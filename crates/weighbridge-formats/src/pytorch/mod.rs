@@ -14,12 +14,15 @@ mod names;
 mod rebuild;
 mod records;
 mod walk;
+mod write;
 
 use weighbridge_model::{Error, Limits, Model, Result};
 
 use crate::format::{Confidence, ReadOptions, place};
 use crate::source::Source;
 use crate::zip::Archive;
+
+pub use write::write;
 
 /// What a legacy file begins with, after its protocol: the pickled magic number 0x1950a86a20f9469cfc6c.
 const LEGACY: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";

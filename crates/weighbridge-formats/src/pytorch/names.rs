@@ -25,6 +25,42 @@ pub fn storage_dtype(class: &str) -> Option<DType> {
     })
 }
 
+/// The storage class that torch keeps elements of a type in; types that came after such classes have none.
+pub fn storage_class(dtype: DType) -> Option<&'static str> {
+    Some(match dtype {
+        DType::F64 => "DoubleStorage",
+        DType::F32 => "FloatStorage",
+        DType::F16 => "HalfStorage",
+        DType::BF16 => "BFloat16Storage",
+        DType::I64 => "LongStorage",
+        DType::I32 => "IntStorage",
+        DType::I16 => "ShortStorage",
+        DType::I8 => "CharStorage",
+        DType::U8 => "ByteStorage",
+        DType::Bool => "BoolStorage",
+        DType::C64 => "ComplexFloatStorage",
+        DType::C128 => "ComplexDoubleStorage",
+        _ => return None,
+    })
+}
+
+/// The `torch.<name>` of a type that has no storage class.
+pub fn dtype_name(dtype: DType) -> Option<&'static str> {
+    Some(match dtype {
+        DType::U16 => "uint16",
+        DType::U32 => "uint32",
+        DType::U64 => "uint64",
+        DType::F8E4M3 => "float8_e4m3fn",
+        DType::F8E5M2 => "float8_e5m2",
+        DType::F8E4M3Fnuz => "float8_e4m3fnuz",
+        DType::F8E5M2Fnuz => "float8_e5m2fnuz",
+        DType::F8E8M0 => "float8_e8m0fnu",
+        DType::F4E2M1 => "float4_e2m1fn_x2",
+        DType::C32 => "complex32",
+        _ => return None,
+    })
+}
+
 /// The element type of a `torch.<name>` dtype object.
 pub fn torch_dtype(name: &str) -> Option<DType> {
     Some(match name {

@@ -4,11 +4,14 @@
 //! of the header; no holes, no overlaps, no repeated keys).
 
 mod header;
+mod write;
 
 use weighbridge_model::{Error, Model, Result, Tensor};
 
 use crate::format::{Confidence, ReadOptions};
 use crate::source::Source;
+
+pub use write::write;
 
 /// Longest header that the reference implementation takes.
 const MAX_HEADER: u64 = 100_000_000;

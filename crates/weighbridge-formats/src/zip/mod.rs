@@ -3,6 +3,7 @@
 //! Source of the format facts: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 to 4.5. Knows nothing of tensors.
 
 mod inflate;
+pub(crate) mod write;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,0 +1,286 @@
+//! `weigh convert IN… -o OUT`: what arrives, what changes, what stays behind; then the files.
+
+use std::path::Path;
+
+use serde_json::{Map, Value as Json, json};
+use weighbridge_convert::{CastOptions, Rename, Transfer, rename_map};
+use weighbridge_formats::{Carry, Change, FORMATS, Format, Plan, ReadOptions, WriteOptions, by_id, open};
+use weighbridge_measure::{Options, measure, sha256};
+use weighbridge_model::{DType, Error, Model, Result, Tensor};
+use weighbridge_report::{json as figures, units};
+
+use crate::args::ConvertArgs;
+use crate::{input, printer, progress};
+
+/// Tensors of each kind that the account names; all are in the JSON.
+const NAMED: usize = 20;
+
+pub fn run(args: &ConvertArgs) -> Result<()> {
+    let format = target(args)?;
+    let opened = input::read(&args.input)?;
+    printer::findings(&opened.model.findings);
+    let (model, part) = weights(&opened.model, args.all)?;
+    let mut transfer = Transfer::of(&model);
+    edit(&mut transfer, args)?;
+    if transfer.moved.is_empty() {
+        return Err(Error::Usage { what: "no tensor is left to write".into() });
+    }
+    let options = WriteOptions { shard_bytes: args.shard.as_deref().map(size).transpose()? };
+    let plan = format.write.expect("target() looked")(&transfer.model(&model), &args.output, &options)?;
+    let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
+    let how = Carry { force: args.force, sync: args.sync };
+    account.plan.check(&opened.paths, how)?;
+    if !args.dry_run {
+        let bar = progress::bar(account.plan.bytes());
+        let started = std::time::Instant::now();
+        account.plan.write(&opened.paths, how, &|bytes| bar.inc(bytes))?;
+        bar.finish_and_clear();
+        if let Some(manifest) = &args.manifest {
+            write_manifest(manifest, &transfer, &account.plan, args)?;
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        if account.plan.bytes() > 1 << 30 {
+            let speed = account.plan.bytes() as f64 / seconds;
+            printer::note(&format!("{seconds:.1} s, {}/s", units::bytes(speed as u64)));
+        }
+    }
+    if args.input.json { printer::json(account.json(args.dry_run)) } else { account.print(args.dry_run) }
+}
+
+/// The format to write: by name, or by the extension of the output.
+fn target(args: &ConvertArgs) -> Result<&'static Format> {
+    let writable = || FORMATS.iter().filter(|f| f.write.is_some());
+    let extensions: Vec<String> =
+        writable().flat_map(|f| f.extensions).map(|extension| format!(".{extension}")).collect();
+    let format = match &args.to {
+        Some(id) => by_id(id)?,
+        None => {
+            let extension = args.output.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+            let named = |f: &&Format| f.extensions.contains(&extension.as_str());
+            writable().find(named).or_else(|| FORMATS.iter().find(named)).ok_or_else(|| Error::Usage {
+                what: format!(
+                    "{}: no format that is written has this extension; {} have",
+                    args.output.display(),
+                    extensions.join(", ")
+                ),
+            })?
+        }
+    };
+    if format.write.is_none() {
+        let what = format!("{} is not written; {} are", format.name, extensions.join(", "));
+        return Err(Error::Usage { what });
+    }
+    Ok(format)
+}
+
+/// The part that holds the weights, as every command takes it, unless `all` is asked for.
+fn weights(model: &Model, all: bool) -> Result<(Model, Option<String>)> {
+    match model.weights_part().filter(|_| !all) {
+        Some(part) => Ok((model.select(&part.key)?, Some(part.key.clone()))),
+        None => Ok((model.clone(), None)),
+    }
+}
+
+fn edit(transfer: &mut Transfer, args: &ConvertArgs) -> Result<()> {
+    if !args.select.is_empty() {
+        let select = input::globs(&args.select)?;
+        transfer.retain("not selected", |t| select.is_match(&t.name));
+    }
+    if !args.drop.is_empty() {
+        let drop = input::globs(&args.drop)?;
+        transfer.retain("dropped as asked", |t| !drop.is_match(&t.name));
+    }
+    if args.drop_optimizer {
+        transfer.retain("optimizer state", |t| t.role != weighbridge_model::Role::OptimizerState);
+    }
+    for glob in &args.transpose {
+        let which = input::globs(std::slice::from_ref(glob))?;
+        let count = transfer.permute(&[1, 0], |t| which.is_match(&t.name))?;
+        met(count, glob)?;
+    }
+    for rule in &args.permute {
+        let (glob, axes) = permutation(rule)?;
+        let which = input::globs(&[glob])?;
+        let count = transfer.permute(&axes, |t| which.is_match(&t.name))?;
+        met(count, rule)?;
+    }
+    for prefix in &args.strip_prefix {
+        met(transfer.strip_prefix(prefix), prefix)?;
+    }
+    if !args.rename.is_empty() {
+        let rules = args.rename.iter().map(|r| Rename::parse(r)).collect::<Result<Vec<_>>>()?;
+        for (used, rule) in transfer.rename(&rules).into_iter().zip(&args.rename) {
+            met(used, rule)?;
+        }
+    }
+    if let Some(file) = &args.rename_map {
+        let text = std::fs::read_to_string(file).map_err(|e| Error::io(file.display().to_string(), e))?;
+        let unmet = transfer.rename_by_map(&rename_map(&text)?);
+        if let Some(first) = unmet.first() {
+            printer::note(&format!("{} names of the map are no tensor's, '{first}' among them", unmet.len()));
+        }
+    }
+    if let Some(dtype) = &args.dtype {
+        let to = dtype.to_uppercase().parse::<DType>().map_err(|()| Error::NotFound {
+            kind: "type",
+            name: dtype.clone(),
+            near: ["f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2"].map(str::to_owned).to_vec(),
+        })?;
+        let bar = progress::bar(transfer.moved.iter().map(|m| m.target.bytes()).sum());
+        let options = CastOptions { to, allow_overflow: args.allow_overflow };
+        let cast = transfer.cast(options, |_| true, &|bytes| bar.inc(bytes));
+        bar.finish_and_clear();
+        cast?;
+    }
+    Ok(())
+}
+
+/// A rule that does nothing is a mistake in it.
+fn met(count: usize, rule: &str) -> Result<()> {
+    match count {
+        0 => Err(Error::Usage { what: format!("'{rule}' fits no tensor") }),
+        _ => Ok(()),
+    }
+}
+
+fn permutation(rule: &str) -> Result<(String, Vec<usize>)> {
+    let usage = || Error::Usage { what: format!("'{rule}': write GLOB=AXES, as in 'conv*.weight=3,2,0,1'") };
+    let (glob, axes) = rule.rsplit_once('=').ok_or_else(usage)?;
+    let axes = axes.split(',').map(|a| a.trim().parse().map_err(|_| usage())).collect::<Result<_>>()?;
+    Ok((glob.to_owned(), axes))
+}
+
+/// Bytes: `500MB`, `2GiB`, `1000`.
+fn size(text: &str) -> Result<u64> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let factor = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1u64,
+        "K" | "KB" => 1000,
+        "M" | "MB" => 1_000_000,
+        "G" | "GB" => 1_000_000_000,
+        "KIB" => 1 << 10,
+        "MIB" => 1 << 20,
+        "GIB" => 1 << 30,
+        _ => 0,
+    };
+    match number.parse::<f64>() {
+        Ok(n) if n > 0.0 && factor > 0 => Ok((n * factor as f64) as u64),
+        _ => Err(Error::Usage { what: format!("'{text}' is no size: write 500MB, 5GB or 2GiB") }),
+    }
+}
+
+/// What was or would be done.
+struct Account {
+    kept: Vec<String>,
+    changed: Vec<Change>,
+    dropped: Vec<Change>,
+    plan: Plan,
+}
+
+impl Account {
+    fn of(transfer: &Transfer, mut plan: Plan, whole: &Model, part: Option<&str>) -> Self {
+        let mut changed: Vec<Change> = std::mem::take(&mut plan.changed);
+        for moved in &transfer.moved {
+            let mut whys = moved.changes.clone();
+            if moved.source.name != moved.target.name {
+                whys.insert(0, format!("was '{}'", moved.source.name));
+            }
+            if !whys.is_empty() {
+                changed.push(Change::new(&moved.target.name, whys.join("; ")));
+            }
+        }
+        let kept = std::mem::take(&mut plan.kept);
+        let kept = kept.into_iter().filter(|name| !changed.iter().any(|c| c.tensor == *name)).collect();
+        let mut dropped: Vec<Change> =
+            transfer.left.iter().map(|(name, why)| Change::new(name, why)).collect();
+        if let Some(part) = part {
+            let others = whole.parts.iter().filter(|p| p.key != part);
+            dropped.extend(others.map(|p| {
+                let tensors = units::plural(p.tensors.len() as u64, "tensor");
+                Change::new(
+                    format!("#{}", p.key),
+                    format!("{tensors} of another part: --all takes them along"),
+                )
+            }));
+        }
+        dropped.append(&mut plan.dropped);
+        Account { kept, changed, dropped, plan }
+    }
+
+    fn json(&self, dry_run: bool) -> Map<String, Json> {
+        let list = |changes: &[Change]| -> Json {
+            changes.iter().map(|c| json!({"tensor": c.tensor, "why": c.why})).collect()
+        };
+        let mut document = Map::new();
+        document.insert("schema".into(), figures::SCHEMA.into());
+        document.insert("kept".into(), self.kept.clone().into());
+        document.insert("changed".into(), list(&self.changed));
+        document.insert("dropped".into(), list(&self.dropped));
+        let files = self.plan.files.iter().map(|f| f.path.display().to_string());
+        document.insert("files".into(), files.collect());
+        document.insert("dry_run".into(), dry_run.into());
+        document
+    }
+
+    fn print(&self, dry_run: bool) -> Result<()> {
+        let mut text = format!("kept     {}\n", units::plural(self.kept.len() as u64, "tensor"));
+        for (head, changes) in [("changed", &self.changed), ("dropped", &self.dropped)] {
+            for change in changes.iter().take(NAMED) {
+                text += &format!("{head}  {}: {}\n", clean(&change.tensor), clean(&change.why));
+            }
+            if changes.len() > NAMED {
+                text += &format!("{head}  and {} more (--json lists all)\n", changes.len() - NAMED);
+            }
+        }
+        let head = if dry_run { "would be" } else { "file   " };
+        for file in &self.plan.files {
+            let len = file.len.map(|n| format!("  {}", units::bytes(n))).unwrap_or_default();
+            text += &format!("{head}  {}{len}\n", file.path.display());
+        }
+        printer::data(&text)
+    }
+}
+
+use weighbridge_report::table::clean;
+
+/// Each tensor on both sides, the written ones read back.
+fn write_manifest(path: &Path, transfer: &Transfer, plan: &Plan, args: &ConvertArgs) -> Result<()> {
+    let last = plan.files.last().expect("a plan has a file");
+    let written = open(&[&last.path], None, &ReadOptions::default())?;
+    let sources: Vec<&Tensor> = transfer.moved.iter().map(|m| &m.source).collect();
+    let by_name = |name: &str| written.tensors.iter().find(|t| t.name == name);
+    let mut targets = Vec::with_capacity(sources.len());
+    for moved in &transfer.moved {
+        targets.push(by_name(&moved.target.name).ok_or_else(|| Error::NotFound {
+            kind: "tensor in the written file",
+            name: moved.target.name.clone(),
+            near: Vec::new(),
+        })?);
+    }
+    let sides = [side(&sources)?, side(&targets)?];
+    let [source, target] = sides.map(Vec::into_iter);
+    let tensors: Json = source.zip(target).map(|(s, t)| json!({"source": s, "target": t})).collect();
+    let document = json!({
+        "schema": figures::SCHEMA,
+        "inputs": args.input.files,
+        "files": plan.files.iter().map(|f| f.path.display().to_string()).collect::<Vec<_>>(),
+        "tensors": tensors,
+    });
+    let text = serde_json::to_string_pretty(&document).expect("JSON of plain values") + "\n";
+    let mut output = weighbridge_formats::output::Output::create(path, &|_| {})?;
+    output.bytes(text.as_bytes())?;
+    output.commit(args.sync)
+}
+
+fn side(tensors: &[&Tensor]) -> Result<Vec<Json>> {
+    let hashes = sha256(tensors, &|_| {})?;
+    let measured = measure(tensors, &Options::default(), &|_| {});
+    let mut list = Vec::with_capacity(tensors.len());
+    for ((tensor, hash), measured) in tensors.iter().zip(hashes).zip(measured) {
+        let mut entry = figures::listing(tensor, tensor.id.0 as usize, hash.as_deref());
+        figures::figures(&mut entry, tensor, &measured?);
+        list.push(Json::Object(entry));
+    }
+    Ok(list)
+}

@@ -1,0 +1,68 @@
+//! Tensors on their way, each beside the one that it was.
+
+use weighbridge_model::{Model, Tensor};
+
+/// A tensor on its way.
+#[derive(Debug, Clone)]
+pub struct Moved {
+    /// As it was read.
+    pub source: Tensor,
+    /// As it is to be written.
+    pub target: Tensor,
+    /// What was done to its values or its shape, in order; empty where they arrive as they were.
+    pub changes: Vec<String>,
+}
+
+/// What leaves a file, and what stays behind.
+#[derive(Debug, Clone, Default)]
+pub struct Transfer {
+    /// Tensors on their way, in file order.
+    pub moved: Vec<Moved>,
+    /// Names of tensors that stay behind, each with the reason.
+    pub left: Vec<(String, String)>,
+}
+
+impl Transfer {
+    /// All tensors of a model that its state dict would hold.
+    pub fn of(model: &Model) -> Self {
+        let mut transfer = Transfer::default();
+        for tensor in &model.tensors {
+            if tensor.in_state_dict {
+                transfer.moved.push(Moved {
+                    source: tensor.clone(),
+                    target: tensor.clone(),
+                    changes: Vec::new(),
+                });
+            } else {
+                transfer.left.push((tensor.name.clone(), "outside of the state_dict".into()));
+            }
+        }
+        transfer
+    }
+
+    /// Leaves behind all tensors that `keep` does not want.
+    pub fn retain(&mut self, why: &str, keep: impl Fn(&Tensor) -> bool) {
+        let left = &mut self.left;
+        self.moved.retain(|moved| {
+            let kept = keep(&moved.target);
+            if !kept {
+                left.push((moved.source.name.clone(), why.to_owned()));
+            }
+            kept
+        });
+    }
+
+    /// The model to write: the tensors on their way, with the metadata of the one that they are from.
+    pub fn model(&self, from: &Model) -> Model {
+        let mut model = Model {
+            format: from.format,
+            origin: from.origin.clone(),
+            metadata: from.metadata.clone(),
+            ..Model::default()
+        };
+        for moved in &self.moved {
+            model.push(moved.target.clone());
+        }
+        model
+    }
+}

@@ -1,0 +1,198 @@
+//! A file that is being written: beside its target, and renamed into place when it is whole.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use weighbridge_model::{DType, Error, Layout, Result, Tensor, View};
+
+/// What a file's name has behind it while the file is written. The next run that writes the same file replaces it.
+pub const TEMPORARY: &str = ".weighbridge-tmp";
+
+/// Bytes that are handed to the system at once.
+const STEP: usize = 1 << 20;
+/// Bytes of a mapping that are brought in at once.
+const AHEAD: u64 = 16 << 20;
+
+/// Told each number of bytes that has been written.
+pub type Progress<'a> = dyn Fn(u64) + Sync + 'a;
+
+/// A file on its way.
+pub struct Output<'a> {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: BufWriter<File>,
+    at: u64,
+    progress: &'a Progress<'a>,
+    whole: bool,
+}
+
+impl<'a> Output<'a> {
+    /// Begins the file that will stand at `path`.
+    ///
+    /// # Errors
+    /// A failed creation.
+    pub fn create(path: &Path, progress: &'a Progress<'a>) -> Result<Self> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(TEMPORARY);
+        let temporary = PathBuf::from(temporary);
+        let file = File::create(&temporary).map_err(|e| Error::io(temporary.display().to_string(), e))?;
+        let file = BufWriter::with_capacity(STEP, file);
+        Ok(Output { path: path.to_owned(), temporary, file, at: 0, progress, whole: false })
+    }
+
+    /// Bytes written so far.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    fn fault(&self, cause: io::Error) -> Error {
+        Error::io(self.path.display().to_string(), cause)
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| self.fault(e))?;
+        self.at += bytes.len() as u64;
+        (self.progress)(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Appends the stored elements of a tensor, contiguous and little-endian, packed where several share a byte.
+    /// `each` sees all bytes as they pass.
+    ///
+    /// # Errors
+    /// A failed read or write; opaque elements.
+    pub fn elements(&mut self, tensor: &Tensor, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        if let Some(range) = verbatim(tensor) {
+            let slice = tensor.storage.as_slice().expect("verbatim is addressable");
+            let mut at = range.start;
+            while at < range.end {
+                let ahead = range.end.min(at.saturating_add(AHEAD));
+                tensor.storage.will_need(at..ahead);
+                for part in slice[at as usize..ahead as usize].chunks(STEP) {
+                    each(part);
+                    self.bytes(part)?;
+                }
+                at = ahead;
+            }
+            return Ok(());
+        }
+        let mut packed = Vec::new();
+        tensor.visit(0..tensor.count(), &mut |chunk| {
+            if !tensor.dtype.is_sub_byte() {
+                each(chunk.bytes);
+                return self.bytes(chunk.bytes);
+            }
+            packed.clear();
+            pack(tensor.dtype, chunk.bytes, &mut packed);
+            each(&packed);
+            self.bytes(&packed)
+        })
+    }
+
+    /// Overwrites bytes that were written before.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn patch(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        let end = self.at;
+        let patched = (|| {
+            self.file.seek(SeekFrom::Start(at))?;
+            self.file.write_all(bytes)?;
+            self.file.seek(SeekFrom::Start(end)).map(drop)
+        })();
+        patched.map_err(|e| self.fault(e))
+    }
+
+    /// Ends the file and puts it in place; with `sync`, not before it is on the disk.
+    ///
+    /// # Errors
+    /// A failed write or rename.
+    pub fn commit(mut self, sync: bool) -> Result<()> {
+        let done = (|| {
+            self.file.flush()?;
+            if sync {
+                self.file.get_ref().sync_all()?;
+            }
+            std::fs::rename(&self.temporary, &self.path)?;
+            if sync && let Some(folder) = self.path.parent() {
+                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                File::open(folder)?.sync_all()?;
+            }
+            Ok(())
+        })();
+        self.whole = done.is_ok();
+        done.map_err(|e| self.fault(e))
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        if !self.whole {
+            // The failure itself is what matters; a leftover is removed as far as that goes.
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Where the bytes of a tensor stand just as they are to be written.
+fn verbatim(tensor: &Tensor) -> Option<std::ops::Range<u64>> {
+    let (Layout::Strided(view) | Layout::Quantized { view, .. }) = &tensor.layout else { return None };
+    let contiguous = view.is_contiguous(&tensor.shape) && !tensor.dtype.is_sub_byte();
+    tensor.storage.as_slice().filter(|_| contiguous)?;
+    let View { offset, .. } = view;
+    let start = tensor.dtype.packed_bytes(*offset)?;
+    Some(start..start.checked_add(tensor.bytes())?)
+}
+
+/// Packs elements that come one a byte, the first in the lowest bits.
+fn pack(dtype: DType, elements: &[u8], out: &mut Vec<u8>) {
+    let bits = dtype.bits() as usize;
+    let mask = (1u8 << bits) - 1;
+    out.extend(elements.chunks(8 / bits).map(|group| {
+        group.iter().enumerate().fold(0, |byte, (i, &element)| byte | (element & mask) << (i * bits))
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_committed_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.bin");
+        std::fs::write(&path, b"old").unwrap();
+        let mut output = Output::create(&path, &|_| {}).unwrap();
+        output.bytes(b"new").unwrap();
+        drop(output);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn bytes_that_were_written_can_be_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.bin");
+        let mut output = Output::create(&path, &|_| {}).unwrap();
+        output.bytes(b"0123").unwrap();
+        output.patch(1, b"ab").unwrap();
+        output.bytes(b"45").unwrap();
+        output.commit(true).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"0ab345");
+    }
+
+    #[test]
+    fn packing_puts_the_first_element_lowest() {
+        let mut out = Vec::new();
+        pack(DType::I4, &[0x01, 0xff, 0x07], &mut out);
+        assert_eq!(out, [0xf1, 0x07]);
+        out.clear();
+        pack(DType::U2, &[1, 2, 3, 0, 1], &mut out);
+        assert_eq!(out, [0b00_11_10_01, 1]);
+    }
+}
