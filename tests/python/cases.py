@@ -12,7 +12,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe")
 # Where formats lie that are not read yet, and files that are no models.
 ELSEWHERE = ("unsupported", "hostile")
 
@@ -60,6 +60,24 @@ def pairs(truth, found, command):
             yield name, None, f"{command}: {len(have)} tensors of this name, not {len(want)}"
         else:
             yield from ((t, o, None) for t, o in zip(want, have, strict=True))
+
+
+def by_layer(tensors, layers):
+    """Caffe knows blobs by layer and order: those of layers, renamed so."""
+    layers = [layer for layer in layers if isinstance(layer, dict)]
+    names = {blob["tensor"]: f"{layer['name']}/{i}" for layer in layers for i, blob in enumerate(layer.get("blobs", []))}
+    return [{**tensor, "name": names.get(tensor["name"], tensor["name"])} for tensor in tensors]
+
+
+def layers_differ(truth, layers):
+    """Yields (layer, figure, message) for layers whose name, type or number of blobs is another."""
+    want = [(layer["name"], layer["type"], layer["blobs"]) for layer in truth]
+    have = [(layer["name"], layer["type"], len(layer.get("blobs", []))) for layer in layers]
+    for i, layer in enumerate(want):
+        if layer not in have[i : i + 1]:
+            yield layer[0], "layers", f"layer {i} is {have[i : i + 1]}, not {layer}"
+    if len(have) != len(want):
+        yield "", "layers", f"{len(have)} layers, not {len(want)}"
 
 
 def compare(truth, listed, measured):
@@ -126,6 +144,11 @@ def check(binary, truth_file):
             for key, value in document.get("metadata", {}).items():
                 if listed["metadata"].get(key) != value:
                     yield "", "metadata", f"metadata {key!r} is {listed['metadata'].get(key)!r}, not {value!r}"
+            layers = listed["metadata"].get("layers", []) if document.get("format") == "caffemodel" else []
+            if "layers" in document.get("graph", {}):
+                yield from layers_differ(document["graph"]["layers"], layers)
+            if all("/" in entry["name"] for entry in truth):
+                listed["tensors"], measured["tensors"] = (by_layer(d["tensors"], layers) for d in (listed, measured))
             yield from compare(truth, listed["tensors"], measured["tensors"])
 
 

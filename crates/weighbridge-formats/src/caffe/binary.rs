@@ -1,0 +1,263 @@
+//! `NetParameter` in binary: layers of all three generations, their blobs left where they are.
+
+use weighbridge_model::layers::caffe_v1_type;
+use weighbridge_model::{Error, Limits, Model, Place, Result, Value};
+
+use super::blob::Blob;
+use super::net::{BLOBS, Blobs, LAYERS, Layer, Net, Version};
+use super::schema::{self, Entry};
+use super::settings::{self, Budget, Settings, each};
+use crate::protobuf::{Field, Message, Wire};
+use crate::source::Source;
+
+/// Reads a net and its tensors.
+pub(super) fn read(source: &Source, limits: &Limits) -> Result<(Net, Model)> {
+    let mut reader =
+        Reader { net: Net::default(), blobs: Blobs::new(limits), budget: Budget::default(), seen: 0 };
+    let (mut shapes, mut dims, mut other) = (Vec::new(), Vec::new(), Settings::default());
+    for field in Message::whole(source, limits.depth).fields() {
+        let field = field?;
+        match field.number {
+            1 => reader.net.name = field.text()?,
+            2 => reader.v1(&field)?,
+            3 => {
+                reader.budget.take(|| field.place())?;
+                reader.net.inputs.push((field.text()?, None));
+            }
+            4 => reader.ints(&field, &mut dims)?,
+            8 => {
+                let mut shape = Vec::new();
+                for field in field.message()?.fields() {
+                    let field = field?;
+                    if field.number == 1 {
+                        reader.ints(&field, &mut shape)?;
+                    }
+                }
+                reader.budget.take(|| field.place())?;
+                shapes.push(shape);
+            }
+            100 => reader.current(&field)?,
+            _ => settings::add(&mut other, &field, schema::NET, &mut reader.budget)?,
+        }
+    }
+    reader.net.shape_inputs(shapes, &dims);
+    reader.net.other = other.finish();
+    Ok((reader.net, reader.blobs.finish()))
+}
+
+struct Reader {
+    net: Net,
+    blobs: Blobs,
+    budget: Budget,
+    /// Blobs met, read or not yet.
+    seen: u64,
+}
+
+impl Reader {
+    /// Numbers, packed or a single one.
+    fn ints(&mut self, field: &Field<'_>, found: &mut Vec<i64>) -> Result<()> {
+        if matches!(field.wire, Wire::Fixed32(_) | Wire::Fixed64(_)) {
+            return Err(Error::malformed(field.place(), format!("field {} is no varint", field.number)));
+        }
+        let mut numbers = field.numbers();
+        while !numbers.is_done() {
+            self.budget.take(|| field.place())?;
+            found.push(numbers.varint()? as i64);
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, field: &Field<'_>) -> Result<String> {
+        self.budget.take(|| field.place())?;
+        field.text()
+    }
+
+    fn blob<'a>(&mut self, field: &Field<'a>, blobs: &mut Vec<Message<'a>>) -> Result<()> {
+        self.seen += 1;
+        if self.seen > BLOBS {
+            let (asked, allowed) = (self.seen, BLOBS);
+            return Err(Error::Limit { place: field.place(), what: "blobs", asked, allowed });
+        }
+        blobs.push(field.message()?);
+        Ok(())
+    }
+
+    /// Takes a layer whose fields are read.
+    fn push(
+        &mut self,
+        mut layer: Layer,
+        blobs: &[Message<'_>],
+        version: Version,
+        place: &Place,
+    ) -> Result<()> {
+        if self.net.layers.len() as u64 >= LAYERS {
+            let (asked, allowed) = (self.net.layers.len() as u64 + 1, LAYERS);
+            return Err(Error::Limit { place: place.clone(), what: "layers", asked, allowed });
+        }
+        let read =
+            self.blobs.of_layer(&mut layer, blobs, |blob, name, limits| Blob::read(blob, name, limits));
+        read.map_err(|error| in_layer(error, &layer.name))?;
+        self.net.seen(version);
+        self.net.layers.push(layer);
+        Ok(())
+    }
+
+    fn other(&mut self, settings: &mut Settings, field: &Field<'_>, schema: &[Entry]) -> Result<()> {
+        settings::add(settings, field, schema, &mut self.budget)
+    }
+
+    /// A layer as Caffe writes them today.
+    fn current(&mut self, field: &Field<'_>) -> Result<()> {
+        let (mut layer, mut blobs, mut other) = (Layer::default(), Vec::new(), Settings::default());
+        for field in field.message()?.fields() {
+            let field = field?;
+            match field.number {
+                1 => layer.name = field.text()?,
+                2 => layer.kind = field.text()?,
+                3 => layer.bottoms.push(self.name(&field)?),
+                4 => layer.tops.push(self.name(&field)?),
+                7 => self.blob(&field, &mut blobs)?,
+                _ => self.other(&mut other, &field, schema::LAYER)?,
+            }
+        }
+        layer.settings = other.finish();
+        self.push(layer, &blobs, Version::Current, &field.place())
+    }
+
+    /// A layer of 2014, or one of 2013 within it.
+    fn v1(&mut self, field: &Field<'_>) -> Result<()> {
+        let (mut layer, mut blobs, mut other) = (Layer::default(), Vec::new(), Settings::default());
+        let mut version = Version::V1;
+        for field in field.message()?.fields() {
+            let field = field?;
+            match field.number {
+                1 => {
+                    version = Version::V0;
+                    for field in field.message()?.fields() {
+                        let field = field?;
+                        match field.number {
+                            1 => layer.name = field.text()?,
+                            2 => layer.kind = field.text()?,
+                            50 => self.blob(&field, &mut blobs)?,
+                            _ => self.other(&mut other, &field, schema::V0_LAYER)?,
+                        }
+                    }
+                }
+                2 => layer.bottoms.push(self.name(&field)?),
+                3 => layer.tops.push(self.name(&field)?),
+                4 => layer.name = field.text()?,
+                5 => layer.kind = type_of(field.int()?),
+                6 => self.blob(&field, &mut blobs)?,
+                _ => self.other(&mut other, &field, schema::V1_LAYER)?,
+            }
+        }
+        if version == Version::V1 && layer.kind.is_empty() {
+            layer.kind = type_of(0);
+        }
+        layer.settings = other.finish();
+        self.push(layer, &blobs, version, &field.place())
+    }
+}
+
+/// The type of a V1 layer; forks have numbers of their own.
+fn type_of(number: i64) -> String {
+    caffe_v1_type(number).map_or_else(|| format!("TYPE_{number}"), str::to_owned)
+}
+
+/// The same error with the name of the layer that it concerns.
+fn in_layer(mut error: Error, layer: &str) -> Error {
+    if let Error::Io { place, .. }
+    | Error::Malformed { place, .. }
+    | Error::Unsupported { place, .. }
+    | Error::Limit { place, .. } = &mut error
+    {
+        place.node.get_or_insert_with(|| layer.to_owned());
+    }
+    error
+}
+
+/// The net that a text message describes, and the tensors in it, of which most texts have none.
+pub(super) fn of_text(fields: Vec<(String, Value)>, place: &Place, limits: &Limits) -> Result<(Net, Model)> {
+    let mut reader =
+        Reader { net: Net::default(), blobs: Blobs::new(limits), budget: Budget::default(), seen: 0 };
+    let (mut shapes, mut dims) = (Vec::new(), Vec::new());
+    let ints = |value: &Value| each(value).iter().filter_map(Value::as_int).collect::<Vec<_>>();
+    for (name, value) in fields {
+        match name.as_str() {
+            "name" => reader.net.name = text(&value),
+            "input" => reader.net.inputs.extend(each(&value).iter().map(|v| (text(v), None))),
+            "input_dim" => dims = ints(&value),
+            "input_shape" => {
+                shapes = each(&value).iter().map(|v| v.get("dim").map_or(vec![], ints)).collect()
+            }
+            "layer" | "layers" => {
+                let current = name == "layer";
+                let items = match value {
+                    Value::List(items) => items,
+                    single => vec![single],
+                };
+                for item in items {
+                    let Value::Map(fields) = item else {
+                        return Err(Error::malformed(place.clone(), format!("a {name} that is no message")));
+                    };
+                    reader.text_layer(fields, current, place)?;
+                }
+            }
+            _ => reader.net.other.push((name, value)),
+        }
+    }
+    reader.net.shape_inputs(shapes, &dims);
+    Ok((reader.net, reader.blobs.finish()))
+}
+
+/// What stands where text belongs, as text.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Str(text) => text.clone(),
+        Value::Int(n) => n.to_string(),
+        Value::Bool(b) => b.to_string(),
+        // A field that comes twice where one belongs: the last one counts.
+        Value::List(items) => items.last().map(text).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+impl Reader {
+    fn text_layer(&mut self, fields: Vec<(String, Value)>, current: bool, place: &Place) -> Result<()> {
+        let mut version = if current { Version::Current } else { Version::V1 };
+        let (mut layer, mut blobs, mut other) = (Layer::default(), Vec::new(), Vec::new());
+        let mut take = |layer: &mut Layer, name: String, value: Value| match name.as_str() {
+            "name" => layer.name = text(&value),
+            "type" => layer.kind = text(&value),
+            "bottom" => layer.bottoms = each(&value).iter().map(text).collect(),
+            "top" => layer.tops = each(&value).iter().map(text).collect(),
+            "blobs" => match value {
+                Value::List(items) => blobs.extend(items),
+                single => blobs.push(single),
+            },
+            _ => other.push((name, value)),
+        };
+        for (name, value) in fields {
+            match value {
+                Value::Map(inner) if name == "layer" && !current => {
+                    version = Version::V0;
+                    inner.into_iter().for_each(|(name, value)| take(&mut layer, name, value));
+                }
+                value => take(&mut layer, name, value),
+            }
+        }
+        if version == Version::V1 && layer.kind.is_empty() {
+            layer.kind = type_of(0);
+        }
+        layer.settings = other;
+        if self.net.layers.len() as u64 >= LAYERS {
+            let (asked, allowed) = (self.net.layers.len() as u64 + 1, LAYERS);
+            return Err(Error::Limit { place: place.clone(), what: "layers", asked, allowed });
+        }
+        let read = self.blobs.of_layer(&mut layer, &blobs, |blob, name, _| Blob::of_text(blob, name, place));
+        read.map_err(|error| in_layer(error, &layer.name))?;
+        self.net.seen(version);
+        self.net.layers.push(layer);
+        Ok(())
+    }
+}
