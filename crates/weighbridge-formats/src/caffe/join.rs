@@ -38,15 +38,19 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
     let (mut net_of_text, inner) = binary::of_text(text::read(net)?, &net.place(0), limits)?;
     let (weights_net, mut model) = binary::read(weights, limits)?;
     model.findings.extend(inner.findings);
-    pair(&mut net_of_text, &weights_net, &mut model, net.name(), weights.name());
+    let unused = pair(&mut net_of_text, &weights_net, &mut model, net.name(), weights.name());
     if net_of_text.name.is_empty() {
         net_of_text.name.clone_from(&weights_net.name);
     }
     net_of_text.describe(&mut model, "net and weights");
     if weights_net.version != net_of_text.version
-        && let Some(Value::Str(weights)) = weights_net.generation()
+        && let Some(version) = weights_net.version
     {
-        model.metadata.push(("generation_of_weights".to_owned(), Value::Str(weights)));
+        let version = Value::Str(version.name().to_owned());
+        model.metadata.push(("generation_of_weights".to_owned(), version));
+    }
+    if !unused.is_empty() {
+        model.metadata.push(("unused".to_owned(), Value::List(unused)));
     }
     Ok(model)
 }
@@ -62,8 +66,9 @@ fn said(what: Option<What>) -> &'static str {
     }
 }
 
-/// Gives the layers of `net` the blobs of the layers of their name, and says what does not fit.
-fn pair(net: &mut Net, weights: &Net, model: &mut Model, text: &str, binary: &str) {
+/// Gives the layers of `net` the blobs of the layers of their name, and says what does not fit; returns the layers
+/// whose blobs nothing asks for.
+fn pair(net: &mut Net, weights: &Net, model: &mut Model, text: &str, binary: &str) -> Vec<Value> {
     // Caffe copies in order, so that of two layers with one name the last remains.
     let by_name: HashMap<&str, &Layer> = weights.layers.iter().map(|l| (l.name.as_str(), l)).collect();
     let mut findings = Vec::new();
@@ -115,15 +120,9 @@ fn pair(net: &mut Net, weights: &Net, model: &mut Model, text: &str, binary: &st
         let message = format!("{text} has no layer for the weights of {names}{more} in {binary}");
         fault("C106", Severity::Info, first, message, "Caffe leaves them out; they are listed all the same");
     }
+    let unused = unused.into_iter().map(Layer::about).collect();
     model.findings.extend(findings);
-}
-
-impl Net {
-    fn generation(&self) -> Option<Value> {
-        let mut scratch = Model::default();
-        Net { version: self.version, ..Net::default() }.describe(&mut scratch, "");
-        scratch.metadata("generation").cloned()
-    }
+    unused
 }
 
 /// What a layer's settings say of its blobs.

@@ -46,6 +46,7 @@
 //! | C104 | error | a pair: a blob of another shape |
 //! | C105 | warning | a pair: weights that are not there |
 //! | C106 | info | a pair: weights that the net has no layer for |
+//! | C107 | info | a net as text, without weights |
 
 mod binary;
 mod blob;
@@ -59,7 +60,7 @@ mod settings;
 mod sniff;
 mod text;
 
-use weighbridge_model::{Error, Limits, Model, Result, Role, Value};
+use weighbridge_model::{Error, Finding, Limits, Model, Result, Role, Severity, Value};
 
 use crate::format::ReadOptions;
 use crate::protobuf::Message;
@@ -81,6 +82,11 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
         Some(What::Text) => {
             let (net, mut model) = binary::of_text(text::read(source)?, &source.place(0), limits)?;
             net.describe(&mut model, "net as text");
+            if model.tensors.is_empty() {
+                let help = "name its .caffemodel too: weigh NET.prototxt NET.caffemodel";
+                let message = "a net without weights, which Caffe keeps in a file of their own";
+                model.findings.push(Finding::new("C107", Severity::Info, message, help));
+            }
             Ok(model)
         }
         Some(What::Solver) => {

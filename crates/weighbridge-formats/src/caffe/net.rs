@@ -26,7 +26,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Version::V0 => "V0 (layers.layer)",
             Version::V1 => "V1 (layers)",
@@ -49,6 +49,19 @@ pub(super) struct Layer {
 }
 
 impl Layer {
+    /// Its name, type and blobs, for metadata.
+    pub(super) fn about(&self) -> Value {
+        let mut about = vec![
+            ("name".to_owned(), Value::Str(self.name.clone())),
+            ("type".to_owned(), Value::Str(self.kind.clone())),
+        ];
+        if !self.blobs.is_empty() {
+            let blobs = self.blobs.iter().copied().map(Value::Tensor).collect();
+            about.push(("blobs".to_owned(), Value::List(blobs)));
+        }
+        Value::Map(about)
+    }
+
     /// A setting by its message and name.
     pub(super) fn setting(&self, message: &str, name: &str) -> Option<&Value> {
         let of = |key: &str| self.settings.iter().find(|(k, _)| k == key).map(|(_, v)| v);
@@ -87,7 +100,7 @@ impl Net {
     pub(super) fn describe(&self, model: &mut Model, what: &str) {
         model.format = "caffe";
         model.origin = match self.version {
-            Some(version) => format!("Caffe {what}, {}", version.name()),
+            Some(version) => format!("Caffe {what}, {} layers as {}", self.layers.len(), version.name()),
             None => format!("Caffe {what}"),
         };
         let mut metadata = Vec::new();
@@ -103,18 +116,7 @@ impl Net {
             metadata.push(("inputs".to_owned(), Value::Map(inputs.collect())));
         }
         metadata.extend(self.other.iter().cloned());
-        let layers = self.layers.iter().map(|layer| {
-            let mut about = vec![
-                ("name".to_owned(), Value::Str(layer.name.clone())),
-                ("type".to_owned(), Value::Str(layer.kind.clone())),
-            ];
-            if !layer.blobs.is_empty() {
-                let blobs = layer.blobs.iter().copied().map(Value::Tensor).collect();
-                about.push(("blobs".to_owned(), Value::List(blobs)));
-            }
-            Value::Map(about)
-        });
-        metadata.push(("layers".to_owned(), Value::List(layers.collect())));
+        metadata.push(("layers".to_owned(), Value::List(self.layers.iter().map(Layer::about).collect())));
         model.metadata.splice(0..0, metadata);
         model.graph = Some(graph::build(self, model));
     }
