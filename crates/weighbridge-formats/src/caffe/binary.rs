@@ -4,7 +4,7 @@ use weighbridge_model::layers::caffe_v1_type;
 use weighbridge_model::{Error, Limits, Model, Place, Result, Value};
 
 use super::blob::Blob;
-use super::net::{BLOBS, Blobs, LAYERS, Layer, Net, Version};
+use super::net::{Blobs, Layer, Net, Version, most_layers};
 use super::schema::{self, Entry};
 use super::settings::{self, Budget, Settings, each};
 use crate::protobuf::{Field, Message, Wire};
@@ -12,8 +12,7 @@ use crate::source::Source;
 
 /// Reads a net and its tensors.
 pub(super) fn read(source: &Source, limits: &Limits) -> Result<(Net, Model)> {
-    let mut reader =
-        Reader { net: Net::default(), blobs: Blobs::new(limits), budget: Budget::default(), seen: 0 };
+    let mut reader = Reader::new(source.len(), limits);
     let (mut shapes, mut dims, mut other) = (Vec::new(), Vec::new(), Settings::default());
     for field in Message::whole(source, limits.depth).fields() {
         let field = field?;
@@ -49,11 +48,29 @@ struct Reader {
     net: Net,
     blobs: Blobs,
     budget: Budget,
+    /// Most layers.
+    layers: u64,
     /// Blobs met, read or not yet.
     seen: u64,
 }
 
 impl Reader {
+    /// Nothing read yet, of a file of `len` bytes.
+    fn new(len: u64, limits: &Limits) -> Self {
+        let blobs = Blobs::new(len, limits);
+        Reader { net: Net::default(), blobs, budget: Budget::default(), layers: most_layers(len), seen: 0 }
+    }
+
+    /// Whether there may be one more layer.
+    fn one_more(&self, place: &Place) -> Result<()> {
+        let asked = self.net.layers.len() as u64 + 1;
+        if asked > self.layers {
+            let allowed = self.layers;
+            return Err(Error::Limit { place: place.clone(), what: "layers", asked, allowed });
+        }
+        Ok(())
+    }
+
     /// Numbers, packed or a single one.
     fn ints(&mut self, field: &Field<'_>, found: &mut Vec<i64>) -> Result<()> {
         if matches!(field.wire, Wire::Fixed32(_) | Wire::Fixed64(_)) {
@@ -74,8 +91,8 @@ impl Reader {
 
     fn blob<'a>(&mut self, field: &Field<'a>, blobs: &mut Vec<Message<'a>>) -> Result<()> {
         self.seen += 1;
-        if self.seen > BLOBS {
-            let (asked, allowed) = (self.seen, BLOBS);
+        if self.seen > self.blobs.most {
+            let (asked, allowed) = (self.seen, self.blobs.most);
             return Err(Error::Limit { place: field.place(), what: "blobs", asked, allowed });
         }
         blobs.push(field.message()?);
@@ -90,10 +107,7 @@ impl Reader {
         version: Version,
         place: &Place,
     ) -> Result<()> {
-        if self.net.layers.len() as u64 >= LAYERS {
-            let (asked, allowed) = (self.net.layers.len() as u64 + 1, LAYERS);
-            return Err(Error::Limit { place: place.clone(), what: "layers", asked, allowed });
-        }
+        self.one_more(place)?;
         let read =
             self.blobs.of_layer(&mut layer, blobs, |blob, name, limits| Blob::read(blob, name, limits));
         read.map_err(|error| in_layer(error, &layer.name))?;
@@ -177,9 +191,9 @@ fn in_layer(mut error: Error, layer: &str) -> Error {
 }
 
 /// The net that a text message describes, and the tensors in it, of which most texts have none.
-pub(super) fn of_text(fields: Vec<(String, Value)>, place: &Place, limits: &Limits) -> Result<(Net, Model)> {
-    let mut reader =
-        Reader { net: Net::default(), blobs: Blobs::new(limits), budget: Budget::default(), seen: 0 };
+pub(super) fn of_text(source: &Source, limits: &Limits) -> Result<(Net, Model)> {
+    let (fields, place) = (super::text::read(source)?, &source.place(0));
+    let mut reader = Reader::new(source.len(), limits);
     let (mut shapes, mut dims) = (Vec::new(), Vec::new());
     let ints = |value: &Value| each(value).iter().filter_map(Value::as_int).collect::<Vec<_>>();
     for (name, value) in fields {
@@ -250,10 +264,7 @@ impl Reader {
             layer.kind = type_of(0);
         }
         layer.settings = other;
-        if self.net.layers.len() as u64 >= LAYERS {
-            let (asked, allowed) = (self.net.layers.len() as u64 + 1, LAYERS);
-            return Err(Error::Limit { place: place.clone(), what: "layers", asked, allowed });
-        }
+        self.one_more(place)?;
         let read = self.blobs.of_layer(&mut layer, &blobs, |blob, name, _| Blob::of_text(blob, name, place));
         read.map_err(|error| in_layer(error, &layer.name))?;
         self.net.seen(version);

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use weighbridge_model::layers::caffe_type;
 use weighbridge_model::{Error, Finding, Model, Result, Severity, Value};
 
+use super::binary;
 use super::net::{Layer, Net};
 use super::settings::each;
 use super::sniff::{self, What};
-use super::{binary, text};
 use crate::format::ReadOptions;
 use crate::source::Source;
 
@@ -35,7 +35,7 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
         }
     };
     let limits = &options.limits;
-    let (mut net_of_text, inner) = binary::of_text(text::read(net)?, &net.place(0), limits)?;
+    let (mut net_of_text, inner) = binary::of_text(net, limits)?;
     let (weights_net, mut model) = binary::read(weights, limits)?;
     model.findings.extend(inner.findings);
     let unused = pair(&mut net_of_text, &weights_net, &mut model, net.name(), weights.name());
@@ -144,7 +144,11 @@ impl Expected {
             "Scale" => "scale_param",
             "PReLU" => "prelu_param",
             "Normalize" => "norm_param",
-            "BatchNorm" => return Expected { blobs: Some(3), shapes: vec![] },
+            // NVCaffe's may have a scale and a bias of its own.
+            "BatchNorm" => {
+                let plain = layer.setting("batch_norm_param", "scale_bias").is_none();
+                return Expected { blobs: plain.then_some(3), shapes: vec![] };
+            }
             _ => return Expected::default(),
         };
         let truth = |name: &str, otherwise: bool| match layer.setting(message, name) {

@@ -80,7 +80,7 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     let limits = &options.limits;
     match sniff::what(source)?.map(|(what, _)| what) {
         Some(What::Text) => {
-            let (net, mut model) = binary::of_text(text::read(source)?, &source.place(0), limits)?;
+            let (net, mut model) = binary::of_text(source, limits)?;
             net.describe(&mut model, "net as text");
             if model.tensors.is_empty() {
                 let help = "name its .caffemodel too: weigh NET.prototxt NET.caffemodel";
@@ -114,7 +114,7 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
 
 /// `SolverState`: an optimizer's memory, in the order of the net's learnable blobs.
 fn state(source: &Source, limits: &Limits) -> Result<Model> {
-    let mut blobs = Blobs::new(limits);
+    let mut blobs = Blobs::new(source.len(), limits);
     let mut metadata = Vec::new();
     let mut count = 0u64;
     for field in Message::whole(source, limits.depth).fields() {
@@ -145,7 +145,7 @@ fn state(source: &Source, limits: &Limits) -> Result<Model> {
 
 /// A file that is one blob: the mean image of a training set.
 fn single(source: &Source, limits: &Limits) -> Result<Model> {
-    let mut blobs = Blobs::new(limits);
+    let mut blobs = Blobs::new(source.len(), limits);
     let blob = Blob::read(&Message::whole(source, limits.depth), "mean", limits)?;
     blobs.push(blob, "mean".to_owned(), Some(Role::Constant))?;
     let mut model = blobs.finish();

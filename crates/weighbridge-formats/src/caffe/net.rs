@@ -8,11 +8,16 @@ use super::blob::Blob;
 use super::graph;
 use super::names::{blob_name, full};
 
-/// Most layers in one file; the largest nets have some thousands.
-pub(super) const LAYERS: u64 = 1 << 16;
+/// Most layers in a file of `len` bytes. Real ones take hundreds of bytes each; a file of nothing but empty ones would
+/// be listed in a thousand times its size.
+pub(super) fn most_layers(len: u64) -> u64 {
+    4096 + len / 64
+}
 
-/// Most blobs in one file.
-pub(super) const BLOBS: u64 = 1 << 18;
+/// Most blobs in a file of `len` bytes.
+pub(super) fn most_blobs(len: u64) -> u64 {
+    4096 + len / 1024
+}
 
 /// How layers are written: three generations, which Caffe upgrades when it loads them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,15 +131,18 @@ impl Net {
 pub(super) struct Blobs {
     pub(super) model: Model,
     pub(super) limits: Limits,
+    /// Most of them.
+    pub(super) most: u64,
     gradients: u64,
     bare: u64,
     first_bare: Option<String>,
 }
 
 impl Blobs {
-    /// None yet.
-    pub(super) fn new(limits: &Limits) -> Self {
-        Blobs { model: Model::default(), limits: *limits, gradients: 0, bare: 0, first_bare: None }
+    /// None yet, of a file of `len` bytes.
+    pub(super) fn new(len: u64, limits: &Limits) -> Self {
+        let most = most_blobs(len).min(limits.items);
+        Blobs { model: Model::default(), limits: *limits, most, gradients: 0, bare: 0, first_bare: None }
     }
 
     /// Takes a blob into the model.
@@ -150,7 +158,7 @@ impl Blobs {
 
     fn take(&mut self, tensor: Tensor) -> Result<TensorId> {
         let asked = self.model.tensors.len() as u64 + 1;
-        let allowed = BLOBS.min(self.limits.items);
+        let allowed = self.most;
         if asked > allowed {
             return Err(Error::Limit {
                 place: Place::default().tensor(tensor.name),

@@ -161,11 +161,10 @@ impl Parser<'_> {
         }
         loop {
             self.budget.take(|| self.source.place(self.lexer.start as u64))?;
-            match self.value(true, depth)? {
-                // Lists do not nest.
-                Value::List(_) => return Err(self.lexer.fault("a list within a list")),
-                item => items.push(item),
+            if self.accept(b'[')? {
+                return Err(self.lexer.fault("a list within a list"));
             }
+            items.push(self.value(true, depth)?);
             if self.accept(b']')? {
                 return Ok(Value::List(items));
             }
@@ -301,6 +300,7 @@ mod tests {
             ("a: 09", "net.prototxt at byte 3: line 1: no octal number of 64 bits"),
             ("a: 1x", "net.prototxt at byte 3: line 1: '1x' is no number"),
             ("a: [1 2]", "net.prototxt at byte 6: line 1: a list whose items no comma parts"),
+            ("a: [[1]]", "net.prototxt at byte 4: line 1: a list within a list"),
             ("a: \"\\q\"", "net.prototxt at byte 3: line 1: the escape \\q is not known"),
             ("a: @", "net.prototxt at byte 3: line 1: '@' begins no word"),
             ("a:", "net.prototxt at byte 2: line 1: the text ends where a value belongs"),
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn nesting_ends_where_it_is_told_to() {
-        for open in ["a {", "a <", "a: [{"] {
+        for open in ["a {", "a <", "a: [{", "a: [<"] {
             assert!(matches!(parse(&open.repeat(100_000)), Err(Error::Limit { .. })), "{open}");
         }
     }
