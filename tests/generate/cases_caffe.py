@@ -40,8 +40,8 @@ FIELDS = {
         (8000, "fork_param", "Fork"),
     ],
     "V0": [
-        (1, "name", "text"), (2, "type", "text"), (3, "num_output", "uint"), (8, "kernelsize", "uint"),
-        (10, "stride", "uint"), (50, "blobs", "Blob*"), (51, "blobs_lr", "float*"),
+        (1, "name", "text"), (2, "type", "text"), (3, "num_output", "uint"), (4, "biasterm", "bool"),
+        (8, "kernelsize", "uint"), (10, "stride", "uint"), (50, "blobs", "Blob*"), (51, "blobs_lr", "float*"),
     ],
     "V1": [
         (1, "layer", "V0"), (2, "bottom", "text*"), (3, "top", "text*"), (4, "name", "text"), (5, "type", "int"),
@@ -215,11 +215,17 @@ def v1(layers, encode):
     return net.SerializeToString() + body
 
 
+def v0_settings(settings):
+    """Settings as they were before every kind of layer had a message of its own."""
+    names = {"num_output": "num_output", "bias_term": "biasterm", "kernel_size": "kernelsize"}
+    found = {names[k]: v for s in settings.values() for k, v in s.items() if k in names}
+    return {k: v[0] if isinstance(v, list) else v for k, v in found.items()}
+
+
 def v0(layers, encode):
     body = b""
     for n, t, bottoms, tops, settings, arrays in layers:
-        given = {k: v for s in settings.values() for k, v in s.items() if k == "num_output"}
-        inner = with_blobs(M["V0"](name=n, type=V0_TYPES[t], **given), 50, [encode(a) for a in arrays])
+        inner = with_blobs(M["V0"](name=n, type=V0_TYPES[t], **v0_settings(settings)), 50, [encode(a) for a in arrays])
         body += field(2, field(1, inner) + M["V1"](bottom=bottoms, top=tops).SerializeToString())
     return M["Net"](name="net").SerializeToString() + body
 
@@ -239,7 +245,7 @@ def every_type(rng):
         ("dw", "Convolution", ["up"], ["dw"],
          {"convolution_param": {"num_output": 3, "kernel_size": [3, 1], "group": 3, "bias_term": False}},
          [numbers(rng, 3, 1, 3, 1)]),
-        ("em", "Embed", ["ids"], ["em"], {}, [numbers(rng, 5, h)]),
+        ("em", "Embed", ["ids"], ["em"], {}, [numbers(rng, 5, h), numbers(rng, h)]),
         ("rec", "LSTM", ["em", "cont"], ["rec"], {},
          [numbers(rng, 4 * h, h), numbers(rng, 4 * h), numbers(rng, 4 * h, h)]),
         ("own", "MyVeryOwn", ["rec"], ["own", "own2"], {"fork_param": {"strength": 0.25, "mode": "fast"}},
@@ -274,8 +280,8 @@ def text(layers, generation):
     for n, t, bottoms, tops, settings, _ in layers:
         ends = " ".join([f'bottom: "{b}"' for b in bottoms] + [f'top: "{o}"' for o in tops])
         if generation == "V0 (layers.layer)":
-            given = {k: v for s in settings.values() for k, v in s.items() if k == "num_output"}
-            inner = text_format.MessageToString(M["V0"](name=n, type=V0_TYPES[t], **given), as_one_line=True)
+            inner = M["V0"](name=n, type=V0_TYPES[t], **v0_settings(settings))
+            inner = text_format.MessageToString(inner, as_one_line=True)
             lines.append(f"layers {{ layer {{ {inner} }} {ends} }}")
         else:
             given = text_format.MessageToString(M["V1"](name=n, **settings), as_one_line=True)
