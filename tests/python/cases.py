@@ -64,7 +64,7 @@ def pairs(truth, found, command):
 
 def by_layer(tensors, metadata):
     """Caffe knows blobs by layer and order: those of its layers, renamed so."""
-    layers = [*metadata["layers"], *metadata.get("unused", [])]
+    layers = [*metadata.get("layers", []), *metadata.get("unused", [])]
     blobs = [(blob["tensor"], f"{la['name']}/{i}") for la in layers for i, blob in enumerate(la.get("blobs", []))]
     return [{**tensor, "name": dict(blobs).get(tensor["name"], tensor["name"])} for tensor in tensors]
 

@@ -180,12 +180,17 @@ fn fields<'a>(message: &Message<'a>, limits: &Limits) -> Result<Fields<'a>> {
         raw: None,
         gradients: 0,
     };
-    for field in message.fields() {
+    let mut walk = message.fields();
+    while let Some(field) = walk.next() {
         let field = field?;
         match (field.number, field.wire) {
             (1..=4, _) => found.shape.legacy[field.number as usize - 1] = Some(int32(field.int()?)),
-            (5, Wire::Bytes | Wire::Fixed32(_)) => numbers(&mut found.floats, &field, 4)?,
-            (8, Wire::Bytes | Wire::Fixed64(_)) => numbers(&mut found.doubles, &field, 8)?,
+            (5, Wire::Bytes | Wire::Fixed32(_)) => {
+                walk.skip_bytes(numbers(&mut found.floats, message, &field, 4)?)
+            }
+            (8, Wire::Bytes | Wire::Fixed64(_)) => {
+                walk.skip_bytes(numbers(&mut found.doubles, message, &field, 8)?)
+            }
             (5 | 8, _) => {
                 let what = format!("field {} of a blob holds no floating-point numbers", field.number);
                 return Err(Error::malformed(field.place(), what));
@@ -215,12 +220,14 @@ fn int32(value: i64) -> i64 {
     i64::from(value as i32)
 }
 
-fn numbers(runs: &mut Runs, field: &Field<'_>, width: u64) -> Result<()> {
+/// Notes the numbers of a field, and of those alike behind it; returns the bytes that the latter take.
+fn numbers(runs: &mut Runs, message: &Message<'_>, field: &Field<'_>, width: u64) -> Result<u64> {
     if !field.len().is_multiple_of(width) {
         let what = format!("{} bytes are no run of numbers of {width} bytes each", field.len());
         return Err(Error::malformed(field.place(), what));
     }
-    runs.add(field.payload.start, field.len() / width, || field.place())
+    runs.add(field.payload.start, field.len() / width, || field.place())?;
+    if field.wire == Wire::Bytes { Ok(0) } else { runs.add_alike(message, field) }
 }
 
 /// `BlobShape`: its numbers packed or one by one.

@@ -78,8 +78,14 @@ pub use sniff::sniff;
 /// Where the bytes contradict themselves, with offset, layer and tensor.
 pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     let limits = &options.limits;
-    match sniff::what(source)?.map(|(what, _)| what) {
-        Some(What::Text) => {
+    let what = match sniff::what(source)? {
+        Some((what, _)) => what,
+        // What is called Caffe's and looks like nothing is most likely a damaged net.
+        None if sniff::is_text(&source.prefix(0, sniff::TEXT)?) => What::Text,
+        None => What::Net,
+    };
+    match what {
+        What::Text => {
             let (net, mut model) = binary::of_text(source, limits)?;
             net.describe(&mut model, "net as text");
             if model.tensors.is_empty() {
@@ -89,7 +95,7 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
             }
             Ok(model)
         }
-        Some(What::Solver) => {
+        What::Solver => {
             let metadata = text::read(source)?;
             Ok(Model {
                 format: "caffe",
@@ -98,10 +104,9 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
                 ..Model::default()
             })
         }
-        Some(What::State) => state(source, limits),
-        Some(What::Blob) => single(source, limits),
-        // What is called Caffe's and looks like nothing is most likely a damaged net.
-        Some(What::Net) | None => {
+        What::State => state(source, limits),
+        What::Blob => single(source, limits),
+        What::Net => {
             let (net, mut model) = binary::read(source, limits)?;
             if net.layers.is_empty() {
                 return Err(Error::malformed(source.place(0), "a Caffe net without layers"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use weighbridge_model::storage::{CHUNK, ChunkVisitor};
 use weighbridge_model::{Error, Place, Result, Storage};
 
-use crate::protobuf::Message;
+use crate::protobuf::{Field, Message};
 use crate::source::Source;
 
 /// Most runs in one blob. Writers make one; concatenated messages a few.
@@ -67,6 +67,44 @@ impl Runs {
                 return Ok(());
             }
         }
+        self.push(Run { at, stride: self.width, first: before, count }, place)
+    }
+
+    /// Adds the numbers that stand behind `field`, which holds the last one that was added, each behind the tag that
+    /// is written as its; returns the bytes that they take. One by one, a blob of millions of them would take
+    /// seconds.
+    pub(super) fn add_alike(&mut self, message: &Message<'_>, field: &Field<'_>) -> Result<u64> {
+        let (source, place) = (message.source(), || field.place());
+        let Some(at) = field.place().offset else { return Ok(0) };
+        let stride = field.payload.end - at;
+        let tag = source.window(at, stride - self.width)?;
+        let (start, end) = (field.payload.end, message.range().end);
+        let (mut next, mut many) = (start, 1);
+        loop {
+            many = (many * 2).min((end - next) / stride).min(WINDOW / stride);
+            let bytes = source.window(next, many * stride)?;
+            let alike =
+                bytes.chunks_exact(stride as usize).take_while(|c| c.starts_with(&tag)).count() as u64;
+            next += alike * stride;
+            if alike < many || many == 0 {
+                break;
+            }
+        }
+        let count = (next - start) / stride;
+        if count > 0 {
+            let first = self.count;
+            self.count = self.count.saturating_add(count);
+            match self.runs.last_mut() {
+                Some(last) if last.count == 1 || last.stride == stride => {
+                    (last.stride, last.count) = (stride, last.count + count);
+                }
+                _ => self.push(Run { at: start + stride - self.width, stride, first, count }, place)?,
+            }
+        }
+        Ok(next - start)
+    }
+
+    fn push(&mut self, run: Run, place: impl FnOnce() -> Place) -> Result<()> {
         if self.runs.len() >= RUNS {
             let asked = self.runs.len() as u64 + 1;
             return Err(Error::Limit {
@@ -76,7 +114,7 @@ impl Runs {
                 allowed: RUNS as u64,
             });
         }
-        self.runs.push(Run { at, stride: self.width, first: before, count });
+        self.runs.push(run);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ const FIELDS: usize = 1 << 12;
 const LAYER_FIELDS: usize = 16;
 
 /// Bytes of a text looked at.
-const TEXT: u64 = 1 << 16;
+pub(super) const TEXT: u64 = 1 << 16;
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,8 @@ pub(super) fn what(source: &Source) -> Result<Option<(What, Confidence)>> {
     })
 }
 
-fn is_text(head: &[u8]) -> bool {
+/// Whether the first bytes of a file are text, in whatever encoding.
+pub(super) fn is_text(head: &[u8]) -> bool {
     let control = |b: &u8| *b < 0x20 && !matches!(b, 9..=13);
     !head.is_empty() && !head.iter().any(|b| control(b) || *b == 0x7f)
 }
@@ -149,8 +150,7 @@ fn is_cut_layer(source: &Source, at: u64) -> Result<bool> {
 
 /// Short text without control characters.
 fn is_printable(field: &Field<'_>) -> bool {
-    field.len() <= 1 << 12
-        && field.text().is_ok_and(|text| !text.chars().any(|c| c.is_control() || c == '\u{fffd}'))
+    field.len() <= 1 << 12 && field.text().is_ok_and(|text| !text.chars().any(char::is_control))
 }
 
 /// The first fields of a message; `None` where the first is none.

@@ -50,7 +50,7 @@ pub(super) fn outline(source: &Source, bytes: &[u8], most: usize) -> Vec<(String
                 if depth == 0 {
                     match last.take() {
                         Some(Token::Name(name)) => found.push((name, None)),
-                        Some(Token::Mark(b':')) => {}
+                        Some(Token::Mark(b':' | b'[' | b',')) => {}
                         _ => break,
                     }
                 }
