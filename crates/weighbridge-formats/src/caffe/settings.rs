@@ -7,8 +7,11 @@ use weighbridge_model::{Error, Place, Result, Value};
 use super::schema::{Entry, Kind};
 use crate::protobuf::{Field, Message, Wire};
 
-/// Most settings, names and numbers in one file: a thousand times what large nets have.
+/// Most settings and numbers in one file: a hundred times what large nets have.
 const VALUES: u64 = 1 << 20;
+
+/// What a name counts as, for the memory that it takes.
+const NAME: u64 = 8;
 
 /// Counts what memory is kept for.
 #[derive(Debug, Default)]
@@ -19,7 +22,11 @@ pub(super) struct Budget {
 impl Budget {
     /// Counts one more value.
     pub(super) fn take(&mut self, place: impl FnOnce() -> Place) -> Result<()> {
-        self.values += 1;
+        self.take_many(1, place)
+    }
+
+    fn take_many(&mut self, values: u64, place: impl FnOnce() -> Place) -> Result<()> {
+        self.values += values;
         if self.values > VALUES {
             let (asked, allowed) = (self.values, VALUES);
             return Err(Error::Limit { place: place(), what: "settings of a net", asked, allowed });
@@ -36,16 +43,28 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Adds a field; a list adds its items.
-    pub(super) fn add(&mut self, name: String, value: Value) {
-        let at = *self.index.entry(name).or_insert_with_key(|name| {
-            self.entries.push((name.clone(), Vec::new()));
-            self.entries.len() - 1
-        });
+    /// Adds a field; a list adds its items. The values are counted before, the name here.
+    pub(super) fn add(
+        &mut self,
+        name: String,
+        value: Value,
+        budget: &mut Budget,
+        place: impl FnOnce() -> Place,
+    ) -> Result<()> {
+        let at = match self.index.get(&name) {
+            Some(&at) => at,
+            None => {
+                budget.take_many(NAME, place)?;
+                self.index.insert(name.clone(), self.entries.len());
+                self.entries.push((name, Vec::new()));
+                self.entries.len() - 1
+            }
+        };
         match value {
             Value::List(items) => self.entries[at].1.extend(items),
             value => self.entries[at].1.push(value),
         }
+        Ok(())
     }
 
     /// The entries: a field that came once is its value.
@@ -91,8 +110,7 @@ pub(super) fn add(
         (_, Wire::Fixed64(bits)) => Value::Float(f64::from_bits(bits)),
         (_, Wire::Bytes) => unknown(field)?,
     };
-    settings.add(name, value);
-    Ok(())
+    settings.add(name, value, budget, || field.place())
 }
 
 /// The fields of a binary message.

@@ -128,7 +128,8 @@ impl Parser<'_> {
             self.budget.take(place)?;
             let colon = self.accept(b':')?;
             let value = self.value(colon, depth)?;
-            settings.add(name, value);
+            let place = || self.source.place(self.lexer.start as u64);
+            settings.add(name, value, &mut self.budget, place)?;
             if !self.accept(b',')? {
                 self.accept(b';')?;
             }
