@@ -1,7 +1,7 @@
 """Caffe cases: every encoding of a net, written by protobuf's own runtime from fields that are listed here.
 
-Nothing that pip installs writes Caffe's files. The runtime is what Caffe writes them with; the fields' numbers are
-facts of the format."""
+Nothing that pip installs writes Caffe's files. The runtime, which comes with onnx, is what Caffe writes them with; the
+fields' numbers are facts of the format."""
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format

@@ -305,7 +305,7 @@ fn shapes_and_encodings_follow_caffes_precedence() {
 fn blobs_without_values_are_listed() {
     let model = read_bytes(net(&[layer("l", "PReLU", &[shaped(&[3])])])).unwrap();
     assert_eq!((model.tensors[0].shape.as_slice(), &model.tensors[0].layout), (&[3][..], &Layout::Opaque));
-    assert_eq!(messages(&model), ["C102: 1 blobs have a shape and no values"]);
+    assert_eq!(messages(&model), ["C102: a blob has a shape and no values"]);
 }
 
 #[test]
@@ -467,4 +467,16 @@ fn limits_hold() {
     let bytes = net(&[layer("l", "Mine", &[blob(&[1, 1, 1, 1])])]);
     let error = read(&source("m", bytes), None, &deep).unwrap_err().to_string();
     assert!(error.contains("dimensions of a blob: 4 asked, 3 allowed"), "{error}");
+}
+
+#[test]
+fn a_folder_is_its_weights_with_nets_for_company() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("net.caffemodel"), net(&[layer("l", "PReLU", &[blob(&[2])])])).unwrap();
+    for name in ["deploy.prototxt", "solver.prototxt", "net.solverstate"] {
+        fs::write(folder.path().join(name), TEXT).unwrap();
+    }
+    let model = open(&[folder.path()], None, &ReadOptions::default()).unwrap();
+    assert_eq!((names(&model), model.format), (vec!["l.weight"], "caffe"));
+    assert_eq!(model.metadata("company").and_then(Value::as_list).map(<[Value]>::len), Some(3));
 }

@@ -1,12 +1,12 @@
 //! `NetParameter` in binary: layers of all three generations, their blobs left where they are.
 
 use weighbridge_model::layers::caffe_v1_type;
-use weighbridge_model::{Error, Limits, Model, Place, Result, Value};
+use weighbridge_model::{Error, Limits, Model, Place, Result};
 
 use super::blob::Blob;
 use super::net::{Blobs, Layer, Net, Version, most_layers};
 use super::schema::{self, Entry};
-use super::settings::{self, Budget, Settings, each};
+use super::settings::{self, Budget, Settings};
 use crate::protobuf::{Field, Message, Wire};
 use crate::source::Source;
 
@@ -44,9 +44,10 @@ pub(super) fn read(source: &Source, limits: &Limits) -> Result<(Net, Model)> {
     Ok((reader.net, reader.blobs.finish()))
 }
 
-struct Reader {
-    net: Net,
-    blobs: Blobs,
+/// Reads layers into a net, and their blobs into a model.
+pub(super) struct Reader {
+    pub(super) net: Net,
+    pub(super) blobs: Blobs,
     budget: Budget,
     /// Most layers.
     layers: u64,
@@ -56,13 +57,13 @@ struct Reader {
 
 impl Reader {
     /// Nothing read yet, of a file of `len` bytes.
-    fn new(len: u64, limits: &Limits) -> Self {
+    pub(super) fn new(len: u64, limits: &Limits) -> Self {
         let blobs = Blobs::new(len, limits);
         Reader { net: Net::default(), blobs, budget: Budget::default(), layers: most_layers(len), seen: 0 }
     }
 
     /// Whether there may be one more layer.
-    fn one_more(&self, place: &Place) -> Result<()> {
+    pub(super) fn one_more(&self, place: &Place) -> Result<()> {
         let asked = self.net.layers.len() as u64 + 1;
         if asked > self.layers {
             let allowed = self.layers;
@@ -174,12 +175,12 @@ impl Reader {
 }
 
 /// The type of a V1 layer; forks have numbers of their own.
-fn type_of(number: i64) -> String {
+pub(super) fn type_of(number: i64) -> String {
     caffe_v1_type(number).map_or_else(|| format!("TYPE_{number}"), str::to_owned)
 }
 
 /// The same error with the name of the layer that it concerns.
-fn in_layer(mut error: Error, layer: &str) -> Error {
+pub(super) fn in_layer(mut error: Error, layer: &str) -> Error {
     if let Error::Io { place, .. }
     | Error::Malformed { place, .. }
     | Error::Unsupported { place, .. }
@@ -188,87 +189,4 @@ fn in_layer(mut error: Error, layer: &str) -> Error {
         place.node.get_or_insert_with(|| layer.to_owned());
     }
     error
-}
-
-/// The net that a text message describes, and the tensors in it, of which most texts have none.
-pub(super) fn of_text(source: &Source, limits: &Limits) -> Result<(Net, Model)> {
-    let (fields, place) = (super::text::read(source)?, &source.place(0));
-    let mut reader = Reader::new(source.len(), limits);
-    let (mut shapes, mut dims) = (Vec::new(), Vec::new());
-    let ints = |value: &Value| each(value).iter().filter_map(Value::as_int).collect::<Vec<_>>();
-    for (name, value) in fields {
-        match name.as_str() {
-            "name" => reader.net.name = text(&value),
-            "input" => reader.net.inputs.extend(each(&value).iter().map(|v| (text(v), None))),
-            "input_dim" => dims = ints(&value),
-            "input_shape" => {
-                shapes = each(&value).iter().map(|v| v.get("dim").map_or(vec![], ints)).collect()
-            }
-            "layer" | "layers" => {
-                let current = name == "layer";
-                let items = match value {
-                    Value::List(items) => items,
-                    single => vec![single],
-                };
-                for item in items {
-                    let Value::Map(fields) = item else {
-                        return Err(Error::malformed(place.clone(), format!("a {name} that is no message")));
-                    };
-                    reader.text_layer(fields, current, place)?;
-                }
-            }
-            _ => reader.net.other.push((name, value)),
-        }
-    }
-    reader.net.shape_inputs(shapes, &dims);
-    Ok((reader.net, reader.blobs.finish()))
-}
-
-/// What stands where text belongs, as text.
-fn text(value: &Value) -> String {
-    match value {
-        Value::Str(text) => text.clone(),
-        Value::Int(n) => n.to_string(),
-        Value::Bool(b) => b.to_string(),
-        // A field that comes twice where one belongs: the last one counts.
-        Value::List(items) => items.last().map(text).unwrap_or_default(),
-        _ => String::new(),
-    }
-}
-
-impl Reader {
-    fn text_layer(&mut self, fields: Vec<(String, Value)>, current: bool, place: &Place) -> Result<()> {
-        let mut version = if current { Version::Current } else { Version::V1 };
-        let (mut layer, mut blobs, mut other) = (Layer::default(), Vec::new(), Vec::new());
-        let mut take = |layer: &mut Layer, name: String, value: Value| match name.as_str() {
-            "name" => layer.name = text(&value),
-            "type" => layer.kind = text(&value),
-            "bottom" => layer.bottoms = each(&value).iter().map(text).collect(),
-            "top" => layer.tops = each(&value).iter().map(text).collect(),
-            "blobs" => match value {
-                Value::List(items) => blobs.extend(items),
-                single => blobs.push(single),
-            },
-            _ => other.push((name, value)),
-        };
-        for (name, value) in fields {
-            match value {
-                Value::Map(inner) if name == "layer" && !current => {
-                    version = Version::V0;
-                    inner.into_iter().for_each(|(name, value)| take(&mut layer, name, value));
-                }
-                value => take(&mut layer, name, value),
-            }
-        }
-        if version == Version::V1 && layer.kind.is_empty() {
-            layer.kind = type_of(0);
-        }
-        layer.settings = other;
-        self.one_more(place)?;
-        let read = self.blobs.of_layer(&mut layer, &blobs, |blob, name, _| Blob::of_text(blob, name, place));
-        read.map_err(|error| in_layer(error, &layer.name))?;
-        self.net.seen(version);
-        self.net.layers.push(layer);
-        Ok(())
-    }
 }

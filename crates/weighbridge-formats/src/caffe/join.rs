@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use weighbridge_model::layers::caffe_type;
 use weighbridge_model::{Error, Finding, Model, Result, Severity, Value};
 
-use super::binary;
 use super::net::{Layer, Net};
 use super::settings::each;
 use super::sniff::{self, What};
+use super::{binary, from_text};
 use crate::format::ReadOptions;
 use crate::source::Source;
 
@@ -35,7 +35,7 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
         }
     };
     let limits = &options.limits;
-    let (mut net_of_text, inner) = binary::of_text(net, limits)?;
+    let (mut net_of_text, inner) = from_text::read(net, limits)?;
     let (weights_net, mut model) = binary::read(weights, limits)?;
     model.findings.extend(inner.findings);
     let unused = pair(&mut net_of_text, &weights_net, &mut model, net.name(), weights.name());

@@ -50,6 +50,7 @@
 
 mod binary;
 mod blob;
+mod from_text;
 mod graph;
 mod join;
 mod names;
@@ -86,7 +87,7 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     };
     match what {
         What::Text => {
-            let (net, mut model) = binary::of_text(source, limits)?;
+            let (net, mut model) = from_text::read(source, limits)?;
             net.describe(&mut model, "net as text");
             if model.tensors.is_empty() {
                 let help = "name its .caffemodel too: weigh NET.prototxt NET.caffemodel";

@@ -105,7 +105,11 @@ impl Net {
     pub(super) fn describe(&self, model: &mut Model, what: &str) {
         model.format = "caffe";
         model.origin = match self.version {
-            Some(version) => format!("Caffe {what}, {} layers as {}", self.layers.len(), version.name()),
+            Some(version) => {
+                let count = self.layers.len();
+                let s = if count == 1 { "" } else { "s" };
+                format!("Caffe {what}, {count} layer{s} as {}", version.name())
+            }
             None => format!("Caffe {what}"),
         };
         let mut metadata = Vec::new();
@@ -199,7 +203,10 @@ impl Blobs {
             self.model.findings.push(finding.with_figure("bytes", Value::Int(self.gradients as i64)));
         }
         if let Some(first) = self.first_bare {
-            let message = format!("{} blobs have a shape and no values", self.bare);
+            let message = match self.bare {
+                1 => "a blob has a shape and no values".to_owned(),
+                n => format!("{n} blobs have a shape and no values"),
+            };
             let help = "the values were left out, or are in a fork's field that is not known here";
             let finding = Finding::new("C102", Severity::Warning, message, help).with_tensor(first);
             self.model.findings.push(finding.with_figure("blobs", Value::Int(self.bare as i64)));
