@@ -264,7 +264,8 @@ layer < name: "data", type: "Input"; top: "data" input_param: {{ shape: [ {{ dim
 layer: {{ name: "conv1" type: "\\x43onvol\\165tion" bottom: "data" top: "conv1" # behind a field\r
   convolution_param {{ num_output: {outputs} kernel_size: {kernel} unheard_of {{ a: -1.5e-3f b: [.5, inf] }} }} }}\r
 layer {{ name: "relu1" type: 'ReLU' bottom: "conv1" top: "conv1" include {{ phase: TEST }} }};\r
-layer {{ name: "ip1" type: "InnerProduct" bottom: ["conv1"] top: "ip1" inner_product_param {{ num_output: {units} }}, }}\r
+layer {{ name: "ip1" type: "InnerProduct" bottom: ["conv1"] top: "ip1"\r
+  inner_product_param {{ num_output: {units} }}, }}\r
 layer {{ name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"\r
   inner_product_param {{ num_output: {classes} bias_term: false }} }}\r
 layer {{ name: "prob" type: "Softmax" bottom: "ip2" top: "prob" }}\r
@@ -274,8 +275,8 @@ layer {{ name: "prob" type: "Softmax" bottom: "ip2" top: "prob" }}\r
 def text(layers, generation):
     """A net without its weights."""
     if generation == "V2 (layer)":
-        net = M["Net"](name="net", layer=[M["Layer"](name=n, type=t, bottom=b, top=o, **s) for n, t, b, o, s, _ in layers])
-        return text_format.MessageToString(net)
+        made = [M["Layer"](name=n, type=t, bottom=b, top=o, **s) for n, t, b, o, s, _ in layers]
+        return text_format.MessageToString(M["Net"](name="net", layer=made))
     lines = ['name: "net"', 'input: "data"', "input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8"]
     for n, t, bottoms, tops, settings, _ in layers:
         ends = " ".join([f'bottom: "{b}"' for b in bottoms] + [f'top: "{o}"' for o in tops])

@@ -125,6 +125,7 @@ def hostile_caffe():
     # A tag may be written in more bytes than it needs; no two distances between numbers are the same then.
     scattered = b"".join((b"\x2d" if i % 2 else b"\xad\x00") + bytes(4) for i in range(50_000))
     empty = cases_caffe.field(100, b"\x0a\x00")
+    names = b"".join(b"x%d:1 " % i for i in range(50_000))
     return {
         "caffe_dims_negative.caffemodel": (net(blob([2**64 - 1], bytes(4))), "a dimension of -1", True),
         "caffe_dims_overflow.caffemodel": (net(blob([2**40] * 3, bytes(4))), "dims whose product overflows", True),
@@ -138,9 +139,7 @@ def hostile_caffe():
         "caffe_deep_lists.prototxt": (b"layer { name: 'a' x: " + b"[" * 100_000, "100,000 nested lists", True),
         "caffe_open_string.prototxt": (b"layer { name: 'a", "a string without an end", True),
         "caffe_values.prototxt": (b"layer { name: 'a' x: [" + b"1," * 400_000 + b"1] }", "400,000 settings", False),
-        "caffe_names.prototxt": (
-            b"layer { name: 'a' " + b"".join(b"x%d:1 " % i for i in range(50_000)) + b"}", "50,000 kinds of settings", False
-        ),
+        "caffe_names.prototxt": (b"layer { name: 'a' " + names + b"}", "50,000 kinds of settings", False),
     }  # fmt: skip
 
 

@@ -120,7 +120,7 @@ def figures(t, ours):
 
 
 def inputs(path, document):
-    """What weigh is given for a case: the file; for a folder also its index; for Caffe's weights also with their net."""
+    """What weigh is given for a case: the file; a folder's index too; Caffe's weights also with their net."""
     if path.is_dir():
         return [[path], *([index] for index in sorted(path.glob("*.index.json")))]
     net = path.with_name(document["prototxt"]) if "prototxt" in document else None
