@@ -31,5 +31,7 @@ for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != "
             print(f"{name}: {fault}")
     elif "onnx" in name:
         put("onnx", name, content)
+    elif "caffe" in name:
+        put("caffe", name, content)
     elif "safetensors" in name:
         put("safetensors", name, content)

@@ -10,6 +10,7 @@ import torch
 from onnx import TensorProto
 from safetensors.torch import save
 
+import cases_caffe
 import nets
 import values
 from cases_onnx import every_dtype, model_of
@@ -36,6 +37,7 @@ def cases(rng):
     model, _ = every_dtype(rng)
     wholes = {
         "onnx": model.SerializeToString(deterministic=True),
+        "caffe": cases_caffe.current(cases_caffe.lenet(rng), cases_caffe.loose),
         "safetensors": save({name: values.weights(rng, *size) for name, size in nets.llama()}),
         "pytorch": pth({name: values.weights(rng, *size) for name, size in nets.llama()}),
     }
@@ -43,10 +45,10 @@ def cases(rng):
     for family, whole in wholes.items():
         for share in (0, 20, 500, 900, 999):
             # Protobuf has no end: a cut at a field's border is a smaller model.
-            found[f"trunc_{family}_{share:03}"] = whole[: len(whole) * share // 1000], CUT, family != "onnx"
+            found[f"trunc_{family}_{share:03}"] = whole[: len(whole) * share // 1000], CUT, family not in ("onnx", "caffe")
         for k in range(4):
             found[f"flip_{family}_{k}"] = flipped(rng, whole, 4096 if k < 2 else len(whole)), FLIPPED, False
-    return found | hostile_safetensors() | hostile_onnx() | hostile_pytorch(rng)
+    return found | hostile_safetensors() | hostile_onnx() | hostile_caffe() | hostile_pytorch(rng)
 
 
 def flipped(rng, whole, within):
@@ -110,6 +112,34 @@ def hostile_onnx():
             model([1], location="EXPECT.json", offset="-4"), "a negative external offset", True
         ),
         "onnx_nested_if.onnx": (field(7, nested), "10,000 subgraphs inside each other", False),
+    }  # fmt: skip
+
+
+def hostile_caffe():
+    def net(*blobs):
+        return cases_caffe.field(100, b"\x0a\x01c\x12\x0bConvolution" + b"".join(field(7, blob) for blob in blobs))
+
+    def blob(dims, data):
+        return field(7, field(1, b"".join(map(cases_caffe.varint, dims)))) + field(5, data)
+
+    # A tag may be written in more bytes than it needs; no two distances between numbers are the same then.
+    scattered = b"".join((b"\x2d" if i % 2 else b"\xad\x00") + bytes(4) for i in range(50_000))
+    empty = cases_caffe.field(100, b"\x0a\x00")
+    names = b"".join(b"x%d:1 " % i for i in range(50_000))
+    return {
+        "caffe_dims_negative.caffemodel": (net(blob([2**64 - 1], bytes(4))), "a dimension of -1", True),
+        "caffe_dims_overflow.caffemodel": (net(blob([2**40] * 3, bytes(4))), "dims whose product overflows", True),
+        "caffe_dims_many.caffemodel": (net(blob([1] * 10_000, bytes(4))), "10,000 dimensions", True),
+        "caffe_data_odd.caffemodel": (net(blob([1], bytes(5))), "5 bytes of floats", True),
+        "caffe_empty_blobs.caffemodel": (net(*[b""] * 100_000), "100,000 blobs of nothing", True),
+        "caffe_empty_layers.caffemodel": (net() + empty * 8_000, "8,000 layers without anything", False),
+        "caffe_many_layers.caffemodel": (net() + empty * 70_000, "more layers than anything has", True),
+        "caffe_scattered.caffemodel": (net(scattered), "every number at another distance", False),
+        "caffe_deep.prototxt": (b"layer { name: 'a' " + b"x { " * 100_000, "100,000 nested messages", True),
+        "caffe_deep_lists.prototxt": (b"layer { name: 'a' x: " + b"[" * 100_000, "100,000 nested lists", True),
+        "caffe_open_string.prototxt": (b"layer { name: 'a", "a string without an end", True),
+        "caffe_values.prototxt": (b"layer { name: 'a' x: [" + b"1," * 400_000 + b"1] }", "400,000 settings", False),
+        "caffe_names.prototxt": (b"layer { name: 'a' " + names + b"}", "50,000 kinds of settings", False),
     }  # fmt: skip
 
 

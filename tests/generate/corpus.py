@@ -7,6 +7,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS / "python"))
 
+import cases_caffe  # noqa: E402
 import cases_hostile  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
@@ -16,6 +17,7 @@ FAMILIES = {
     "pytorch": cases_pytorch.write,
     "safetensors": cases_safetensors.write,
     "onnx": cases_onnx.write,
+    "caffe": cases_caffe.write,
     "hostile": cases_hostile.write,
 }
 

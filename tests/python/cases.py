@@ -12,7 +12,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe")
 # Where formats lie that are not read yet, and files that are no models.
 ELSEWHERE = ("unsupported", "hostile")
 
@@ -62,6 +62,24 @@ def pairs(truth, found, command):
             yield from ((t, o, None) for t, o in zip(want, have, strict=True))
 
 
+def by_layer(tensors, metadata):
+    """Caffe knows blobs by layer and order: those of its layers, renamed so."""
+    layers = [*metadata.get("layers", []), *metadata.get("unused", [])]
+    blobs = [(blob["tensor"], f"{la['name']}/{i}") for la in layers for i, blob in enumerate(la.get("blobs", []))]
+    return [{**tensor, "name": dict(blobs).get(tensor["name"], tensor["name"])} for tensor in tensors]
+
+
+def layers_differ(truth, layers):
+    """Yields (layer, figure, message) for layers whose name, type or number of blobs is another."""
+    want = [(layer["name"], layer["type"], layer["blobs"]) for layer in truth]
+    have = [(layer["name"], layer["type"], len(layer.get("blobs", []))) for layer in layers]
+    for i, layer in enumerate(want):
+        if layer not in have[i : i + 1]:
+            yield layer[0], "layers", f"layer {i} is {have[i : i + 1]}, not {layer}"
+    if len(have) != len(want):
+        yield "", "layers", f"{len(have)} layers, not {len(want)}"
+
+
 def compare(truth, listed, measured):
     """Yields (tensor, figure, message) for all that differs."""
     for t, ours, problem in pairs(truth, listed, "ls"):
@@ -101,9 +119,12 @@ def figures(t, ours):
             yield "histogram", f"histogram differs from torch.histc in bins {moved[:10] if counts else 'all'}"
 
 
-def inputs(path):
-    """What weigh is given for a case: the file; for a folder also its index."""
-    return [path, *sorted(path.glob("*.index.json"))] if path.is_dir() else [path]
+def inputs(path, document):
+    """What weigh is given for a case: the file; a folder's index too; Caffe's weights also with their net."""
+    if path.is_dir():
+        return [[path], *([index] for index in sorted(path.glob("*.index.json")))]
+    net = path.with_name(document["prototxt"]) if "prototxt" in document else None
+    return [[path]] if net is None else [[path], [path, net], [net, path]]
 
 
 def check(binary, truth_file):
@@ -113,11 +134,11 @@ def check(binary, truth_file):
     everything = [normal(entry) for entry in document["tensors"]]
     state = [entry for entry in everything if entry.get("in_state_dict", True)]
     rounds = [(state, [])] + ([(everything, ["--all"])] if len(state) < len(everything) else [])
-    for file in inputs(path):
+    for files in inputs(path, document):
         for truth, flags in rounds:
             try:
-                listed = weigh.run(binary, "ls", file, "--json", "--hash", *flags)
-                measured = weigh.run(binary, "stats", file, "--json", "--hist", *flags)
+                listed = weigh.run(binary, "ls", *files, "--json", "--hash", *flags)
+                measured = weigh.run(binary, "stats", *files, "--json", "--hist", *flags)
             except weigh.Failed as failed:
                 yield "", "run", str(failed)
                 continue
@@ -126,6 +147,11 @@ def check(binary, truth_file):
             for key, value in document.get("metadata", {}).items():
                 if listed["metadata"].get(key) != value:
                     yield "", "metadata", f"metadata {key!r} is {listed['metadata'].get(key)!r}, not {value!r}"
+            if "layers" in document.get("graph", {}) and len(files) == 1:
+                yield from layers_differ(document["graph"]["layers"], listed["metadata"]["layers"])
+            if document.get("format") == "caffemodel":
+                for found in (listed, measured):
+                    found["tensors"] = by_layer(found["tensors"], listed["metadata"])
             yield from compare(truth, listed["tensors"], measured["tensors"])
 
 

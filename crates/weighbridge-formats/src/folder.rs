@@ -15,6 +15,9 @@ const PREFERRED: &[&str] = &["safetensors", "pytorch"];
 const TRAINING: &[&str] =
     &["training_args", "optimizer", "scheduler", "rng_state", "scaler", "random_states"];
 
+/// What Caffe keeps beside a `.caffemodel`: nets as text, states, means.
+const BESIDE_CAFFEMODEL: &[&str] = &[".prototxt", ".solverstate", ".binaryproto"];
+
 /// Configurations of more bytes than this are not read.
 const MAX_CONFIG: u64 = 16 << 20;
 
@@ -80,7 +83,9 @@ fn in_order() -> Vec<&'static Format> {
 fn weights_of(format: &Format, names: &[String]) -> Vec<String> {
     let has = |name: &str, end: &str| format.extensions.iter().any(|e| name.ends_with(&format!(".{e}{end}")));
     let ending = |end: &str| {
-        let wanted = |n: &&String| has(n, end) && !TRAINING.iter().any(|t| n.starts_with(t));
+        let caffe = names.iter().any(|n| n.ends_with(".caffemodel"));
+        let beside = |n: &str| caffe && BESIDE_CAFFEMODEL.iter().any(|e| n.ends_with(e));
+        let wanted = |n: &&String| has(n, end) && !beside(n) && !TRAINING.iter().any(|t| n.starts_with(t));
         names.iter().filter(wanted).cloned().collect::<Vec<_>>()
     };
     match ending(".index.json") {

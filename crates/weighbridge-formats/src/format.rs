@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{onnx, pytorch, safetensors};
+use crate::{caffe, onnx, pytorch, safetensors};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +85,15 @@ pub const FORMATS: &[Format] = &[
         read: onnx::read,
         join: None,
         write: None,
+    },
+    Format {
+        id: "caffe",
+        name: "Caffe",
+        extensions: &["caffemodel", "prototxt", "solverstate", "binaryproto"],
+        about: "weights and nets of all generations, alone or as a pair; solver states, mean images",
+        sniff: caffe::sniff,
+        read: caffe::read,
+        join: Some(caffe::join),
     },
 ];
 

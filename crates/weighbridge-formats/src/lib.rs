@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod caffe;
 pub mod company;
 mod folder;
 pub mod format;

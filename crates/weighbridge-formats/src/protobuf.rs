@@ -179,6 +179,11 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Steps over `bytes` from where the next field begins: fields that were looked at by other means.
+    pub fn skip_bytes(&mut self, bytes: u64) {
+        self.cursor.skip(bytes);
+    }
+
     fn read(&mut self) -> Result<Field<'a>> {
         let cursor = &mut self.cursor;
         let (source, at) = (cursor.source, cursor.at);

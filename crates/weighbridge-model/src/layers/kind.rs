@@ -38,12 +38,17 @@ pub(super) fn graph_users(model: &Model) -> HashMap<TensorId, User<'_>> {
     let Some(graph) = &model.graph else { return HashMap::new() };
     let tensors: HashMap<_, _> = graph.initializers.iter().copied().collect();
     let mut users = HashMap::new();
-    for node in graph.nodes.iter().filter(|n| LAYER_OPERATORS.contains(&n.op.as_str())) {
+    for node in graph.nodes.iter().filter(|n| makes_layer(n)) {
         for id in node.inputs.iter().flatten().filter_map(|v| tensors.get(v)) {
             users.entry(*id).or_insert_with(|| User { path: node_path(model, node), node });
         }
     }
     users
+}
+
+/// In Caffe, whatever holds tensors is a layer.
+fn makes_layer(node: &Node) -> bool {
+    node.domain == "caffe" || LAYER_OPERATORS.contains(&node.op.as_str())
 }
 
 fn node_path(model: &Model, node: &Node) -> String {
@@ -74,6 +79,10 @@ pub(super) fn of(
         return (from_class(class, module, &facts), false);
     }
     match user {
+        Some(user) if user.node.domain == "caffe" => {
+            let first = tensors.first().map_or(&[][..], |&id| &model.tensor(id).shape);
+            (super::caffe::kind(user.node, first), false)
+        }
         Some(user) => (from_operator(user.node, &facts), false),
         None => (from_names(path, &facts, &was), true),
     }
@@ -154,7 +163,7 @@ fn int(module: &Module, name: &str) -> Option<i64> {
 }
 
 /// A size that may be one number or a list: `3`, `3x5`; lists of equal numbers are written once.
-fn sizes(value: Option<&Value>) -> Option<String> {
+pub(super) fn sizes(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::List(items) => {
             let numbers: Vec<i64> = items.iter().filter_map(Value::as_int).collect();
@@ -177,9 +186,10 @@ fn kernel(shape: &[u64]) -> String {
 
 /// `in->out kK [sS] [gG]` of a convolution's weight `[out, in/groups, …]`, or transposed
 /// `[in, out/groups, …]`.
-fn convolution(shape: &[u64], transposed: bool, stride: Option<String>, groups: u64) -> String {
+pub(super) fn convolution(shape: &[u64], transposed: bool, stride: Option<String>, groups: u64) -> String {
     let (Some(&a), Some(&b)) = (shape.first(), shape.get(1)) else { return String::new() };
-    let (input, output) = if transposed { (a, b * groups) } else { (b * groups, a) };
+    let (input, output) =
+        if transposed { (a, b.saturating_mul(groups)) } else { (b.saturating_mul(groups), a) };
     let mut text = format!(" {input}->{output} k{}", kernel(shape));
     if let Some(stride) = stride.filter(|s| s != "1") {
         text += &format!(" s{stride}");

@@ -4,11 +4,13 @@
 //! names and shapes; a guess is marked as one.
 
 mod blocks;
+mod caffe;
 mod kind;
 
 use std::collections::HashMap;
 
 pub use blocks::{Block, collapse};
+pub use caffe::{caffe_setting, caffe_type, caffe_v1_type};
 
 use crate::{Model, Role, TensorId, roles};
 
