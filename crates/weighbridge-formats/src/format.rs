@@ -94,6 +94,7 @@ pub const FORMATS: &[Format] = &[
         sniff: caffe::sniff,
         read: caffe::read,
         join: Some(caffe::join),
+        write: None,
     },
 ];
 
