@@ -7,22 +7,30 @@
 //!
 //! Source of the facts: what torch.save 2.15 writes, and the public behaviour of torch.load.
 
+mod archive;
 mod arrays;
 mod danger;
+mod legacy;
 mod modules;
 mod names;
 mod rebuild;
 mod records;
+mod tarred;
 mod walk;
 
 use weighbridge_model::{Error, Limits, Model, Result};
 
 use crate::format::{Confidence, ReadOptions, place};
 use crate::source::Source;
+use crate::tar;
 use crate::zip::Archive;
+use archive::Saved;
+use records::{Bare, Records, Verbatim};
 
 /// What a legacy file begins with, after its protocol: the pickled magic number 0x1950a86a20f9469cfc6c.
 const LEGACY: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+/// The same in protocols 0 and 1.
+const LEGACY_TEXT: &[u8] = b"L119547037146038801333356L\n.";
 
 /// What is in a zip, as far as PyTorch goes.
 enum Kind {
@@ -69,27 +77,51 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     };
     let head = source.prefix(0, 512)?;
     if is_legacy(&head) {
-        return Err(unsupported("a legacy PyTorch file (torch.save before 1.6), which is not read yet"));
+        let (records, bytes, pickle) = legacy::open(source, 0..source.len(), &options.limits)?;
+        let order = if records.big_endian() { ", big-endian" } else { "" };
+        let origin = format!("torch.save legacy (before 1.6), pickle protocol {}{order}", pickle.protocol);
+        return described(walk::model(&records, &bytes, &pickle, &options.limits), origin);
     }
     if is_tar_checkpoint(&head) {
-        return Err(unsupported("a PyTorch tar checkpoint (before 0.2), which is not read yet"));
+        let (records, bytes, pickle) = tarred::open(source, &options.limits)?;
+        let origin = format!("torch.save tar (before 0.2), pickle protocol {}", pickle.protocol);
+        return described(walk::model(&records, &bytes, &pickle, &options.limits), origin);
     }
     if !head.starts_with(b"PK\x03\x04") && is_bare_pickle(&head) {
-        return Err(unsupported("a bare Python pickle, which is not read yet"));
+        let (bytes, pickle) = records::pickle_at(source, 0, source.len(), &options.limits)?;
+        let records = Bare(Verbatim { source: source.clone(), at: 0 });
+        let origin = format!("Python pickle, protocol {}", pickle.protocol);
+        return described(walk::model(&records, &bytes, &pickle, &options.limits), origin);
     }
     let archive = Archive::open(source, &options.limits)?;
     match kind(&archive) {
-        Some(Kind::Saved) => {}
+        Some(Kind::Saved) => saved(archive, options),
         Some(Kind::Script) => {
-            return Err(unsupported("a TorchScript archive (torch.jit.save), which is not read yet"));
+            Err(unsupported("a TorchScript archive (torch.jit.save), which is not read yet"))
         }
         Some(Kind::Exported) => {
-            return Err(unsupported("an exported program (torch.export.save, .pt2), which is not read yet"));
+            Err(unsupported("an exported program (torch.export.save, .pt2), which is not read yet"))
         }
-        None => return Err(unsupported("a zip archive without a data.pkl")),
+        None => Err(unsupported("a zip archive without a data.pkl")),
     }
-    let records = records::Records::open(archive)?;
-    walk::model(&records, &options.limits)
+}
+
+/// The same model, with a line on who wrote it.
+fn described(model: Result<Model>, origin: String) -> Result<Model> {
+    model.map(|model| Model { origin, ..model })
+}
+
+/// A zip of `torch.save`.
+fn saved(archive: Archive, options: &ReadOptions) -> Result<Model> {
+    let records = Saved::open(archive)?;
+    let bytes = records.pickle()?;
+    let pickle = records.interpret(&bytes, &options.limits)?;
+    let mut model = walk::model(&records, &bytes, &pickle, &options.limits)?;
+    let version = records.version.as_deref().map(|v| format!(", version {v}")).unwrap_or_default();
+    let order = if records.big_endian() { ", big-endian" } else { "" };
+    model.origin = format!("torch.save zip{version}, pickle protocol {}{order}", pickle.protocol);
+    model.findings.extend(records.damage(&bytes));
+    Ok(model)
 }
 
 fn kind(archive: &Archive) -> Option<Kind> {
@@ -110,13 +142,14 @@ fn kind(archive: &Archive) -> Option<Kind> {
 
 fn is_legacy(head: &[u8]) -> bool {
     // Protocols 4 and 5 have a frame before it.
-    head.first() == Some(&0x80)
-        && head.iter().take(12).enumerate().any(|(i, _)| head[i..].starts_with(LEGACY))
+    head.starts_with(LEGACY_TEXT)
+        || head.first() == Some(&0x80)
+            && head.iter().take(12).enumerate().any(|(i, _)| head[i..].starts_with(LEGACY))
 }
 
 fn is_tar_checkpoint(head: &[u8]) -> bool {
     let is_member = [&b"storages\0"[..], b"tensors\0", b"pickle\0", b"sys_info\0", b"./\0"];
-    head.get(257..262) == Some(b"ustar") && is_member.iter().any(|name| head.starts_with(name))
+    tar::is_tar(head) && is_member.iter().any(|name| head.starts_with(name))
 }
 
 /// A pickle of protocol 2 and up states its protocol first; what follows must be an opcode that can begin

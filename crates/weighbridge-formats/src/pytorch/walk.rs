@@ -10,7 +10,7 @@ use weighbridge_model::{
 use super::danger;
 use super::rebuild::{Rebuilder, Rebuilt};
 use super::records::Records;
-use crate::pickle::{self, Node, NodeId, Object};
+use crate::pickle::{Node, NodeId, Object, Pickle};
 
 /// Visits to containers allowed per node of the pickle. A tree that shares its parts is walked once for each way to
 /// them, and a file of a few bytes can share its way to billions.
@@ -22,47 +22,22 @@ const KEY_ITEMS: usize = 8;
 /// Most bytes of all tensors' names together.
 const NAME_BYTES: u64 = 64 << 20;
 
-fn visits(pickle: &pickle::Pickle) -> u64 {
+fn visits(pickle: &Pickle) -> u64 {
     pickle.node_count() as u64 * REVISITS + FREE_VISITS
 }
 
 /// Code of the finding on a sparse tensor.
 const SPARSE: &str = "F103";
 
-/// Reads the archive's pickle as a model.
+/// Reads a pickle as a model, without a word on its origin.
 ///
 /// # Errors
-/// A pickle that cannot be interpreted, tensors that contradict their storages, nesting without end.
-pub fn model(records: &Records, limits: &Limits) -> Result<Model> {
-    let bytes = records.pickle()?;
-    let pickle = pickle::read(&bytes, limits)
-        .map_err(|fault| Error::malformed(records.place(fault.offset), fault.what))?;
-    let reader = Rebuilder { pickle: &pickle, bytes: &bytes, records, limits };
-    let mut walk = Walk {
-        reader,
-        model: Model::default(),
-        path: String::new(),
-        on_path: HashSet::new(),
-        visits_left: visits(&pickle),
-        name_bytes: 0,
-        state: State { in_state_dict: true, role: None },
-        listed: HashSet::new(),
-        outside: Vec::new(),
-    };
+/// Tensors that contradict their storages, nesting without end.
+pub fn model(records: &dyn Records, bytes: &[u8], pickle: &Pickle, limits: &Limits) -> Result<Model> {
+    let mut walk = Walk::new(Rebuilder::new(pickle, bytes, records, limits));
     walk.root(pickle.root)?;
     let mut model = walk.model;
-    let version = records.version.as_deref().map(|v| format!(", version {v}")).unwrap_or_default();
-    let order = if records.big_endian { ", big-endian" } else { "" };
-    model.origin = format!("torch.save zip{version}, pickle protocol {}{order}", pickle.protocol);
-    model.findings.extend(danger::finding(&pickle));
-    if !records.pickle_is_intact(&bytes) {
-        model.findings.push(Finding::new(
-            "F102",
-            Severity::Warning,
-            "the checksum of data.pkl does not match: it was damaged, or saved without checksums",
-            "compare the file with its source; torch.serialization.set_crc32_options(False) saves without",
-        ));
-    }
+    model.findings.extend(danger::finding(pickle));
     Ok(model)
 }
 
@@ -88,7 +63,22 @@ pub(super) struct Walk<'a> {
     pub outside: Vec<(String, NodeId)>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// Before the root of the reader's pickle.
+    pub fn new(reader: Rebuilder<'a>) -> Self {
+        Walk {
+            visits_left: visits(reader.pickle),
+            reader,
+            model: Model::default(),
+            path: String::new(),
+            on_path: HashSet::new(),
+            name_bytes: 0,
+            state: State { in_state_dict: true, role: None },
+            listed: HashSet::new(),
+            outside: Vec::new(),
+        }
+    }
+
     fn root(&mut self, root: NodeId) -> Result<()> {
         let Some(entries) = self.mapping(root).filter(|_| self.module(root).is_none()) else {
             if let Some(value) = self.value(root)? {
@@ -240,6 +230,12 @@ impl Walk<'_> {
         let in_tensor = |e: Error, path: &str| e.in_tensor(path);
         if let Some(tensor) = self.reader.array(object).map_err(|e| in_tensor(e, &self.path))? {
             self.push(id, tensor)?;
+            return Ok(None);
+        }
+        if self.reader.is_loaded_storage(object) {
+            if let Some(tensor) = self.reader.bare_storage(id).map_err(|e| in_tensor(e, &self.path))? {
+                self.push(id, tensor)?;
+            }
             return Ok(None);
         }
         if let Some(value) = self.reader.scalar(object)? {
