@@ -14,8 +14,8 @@ use crate::source::Source;
 use crate::zip::{Archive, Entry};
 
 /// One pickle of an opened archive, with the folder of its storages.
-pub struct Saved {
-    archive: Archive,
+pub struct Saved<'a> {
+    archive: &'a Archive,
     /// The top folder with its slash; empty where there is none.
     root: String,
     /// `data`: the pickle is `data.pkl`, its storages are below `data/`.
@@ -27,12 +27,12 @@ pub struct Saved {
     storages: RefCell<HashMap<String, Arc<dyn Storage>>>,
 }
 
-impl Saved {
+impl<'a> Saved<'a> {
     /// Finds the one top folder and reads its small entries.
     ///
     /// # Errors
     /// Two pickles to choose from; a byte order that is neither.
-    pub fn open(archive: Archive) -> Result<Self> {
+    pub fn open(archive: &'a Archive) -> Result<Self> {
         let mut roots = archive.entries().iter().filter_map(|e| {
             let root = e.name.strip_suffix("data.pkl")?;
             (root.is_empty() || root.find('/') == Some(root.len() - 1)).then_some((root, e))
@@ -69,14 +69,20 @@ impl Saved {
     }
 
     /// The archive's other pickle: `constants.pkl`, with its storages below `constants/`.
-    pub fn constants(self) -> Option<Self> {
+    pub fn constants(&self) -> Option<Self> {
         self.archive.entry(&format!("{}constants.pkl", self.root))?;
-        Some(Saved { pickle: "constants", storages: RefCell::default(), ..self })
+        Some(Saved {
+            root: self.root.clone(),
+            version: self.version.clone(),
+            pickle: "constants",
+            storages: RefCell::default(),
+            ..*self
+        })
     }
 
     /// The archive.
-    pub fn archive(&self) -> &Archive {
-        &self.archive
+    pub fn archive(&self) -> &'a Archive {
+        self.archive
     }
 
     /// The top folder with its slash.
@@ -119,7 +125,7 @@ impl Saved {
     }
 }
 
-impl Records for Saved {
+impl Records for Saved<'_> {
     fn place(&self, offset: usize) -> Place {
         self.archive.place(self.pickle_entry(), offset as u64)
     }

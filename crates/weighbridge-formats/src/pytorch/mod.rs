@@ -15,6 +15,7 @@ mod modules;
 mod names;
 mod rebuild;
 mod records;
+mod script;
 mod tarred;
 mod walk;
 
@@ -38,6 +39,8 @@ enum Kind {
     Saved,
     /// `torch.jit.save`.
     Script,
+    /// `torch.jit.save` in its first form.
+    OldScript,
     /// `torch.export.save`.
     Exported,
 }
@@ -95,9 +98,10 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     }
     let archive = Archive::open(source, &options.limits)?;
     match kind(&archive) {
-        Some(Kind::Saved) => saved(archive, options),
-        Some(Kind::Script) => {
-            Err(unsupported("a TorchScript archive (torch.jit.save), which is not read yet"))
+        Some(Kind::Saved) => saved(&archive, options),
+        Some(Kind::Script) => script::read(&archive, options),
+        Some(Kind::OldScript) => {
+            Err(unsupported("a TorchScript archive of torch before 1.4 (model.json), which is not read"))
         }
         Some(Kind::Exported) => {
             Err(unsupported("an exported program (torch.export.save, .pt2), which is not read yet"))
@@ -112,7 +116,7 @@ fn described(model: Result<Model>, origin: String) -> Result<Model> {
 }
 
 /// A zip of `torch.save`.
-fn saved(archive: Archive, options: &ReadOptions) -> Result<Model> {
+fn saved(archive: &Archive, options: &ReadOptions) -> Result<Model> {
     let records = Saved::open(archive)?;
     let bytes = records.pickle()?;
     let pickle = records.interpret(&bytes, &options.limits)?;
@@ -130,6 +134,7 @@ fn kind(archive: &Archive) -> Option<Kind> {
         // One top folder of any name; what counts is below it.
         match entry.name.split_once('/').map_or("", |(_, below)| below) {
             "constants.pkl" => return Some(Kind::Script),
+            "model.json" => return Some(Kind::OldScript),
             "models/model.json" | "archive_format" => return Some(Kind::Exported),
             "data.pkl" => saved = Some(Kind::Saved),
             _ if entry.name == "data.pkl" => saved = Some(Kind::Saved),

@@ -89,7 +89,12 @@ impl Records for Bare {
 ///
 /// # Errors
 /// What is no pickle; one that is cut off.
-pub fn pickle_at<'a>(source: &'a Source, at: u64, end: u64, limits: &Limits) -> Result<(Cow<'a, [u8]>, Pickle)> {
+pub fn pickle_at<'a>(
+    source: &'a Source,
+    at: u64,
+    end: u64,
+    limits: &Limits,
+) -> Result<(Cow<'a, [u8]>, Pickle)> {
     let left = end.min(source.len()).saturating_sub(at);
     // Mapped bytes cost nothing until they are looked at; others are read as far as it takes.
     let is_mapped = matches!(source.prefix(at, 0)?, Cow::Borrowed(_));

@@ -10,6 +10,7 @@ use weighbridge_model::{
 use super::danger;
 use super::rebuild::{Rebuilder, Rebuilt};
 use super::records::Records;
+use super::script::Classes;
 use crate::pickle::{Node, NodeId, Object, Pickle};
 
 /// Visits to containers allowed per node of the pickle. A tree that shares its parts is walked once for each way to
@@ -34,11 +35,7 @@ const SPARSE: &str = "F103";
 /// # Errors
 /// Tensors that contradict their storages, nesting without end.
 pub fn model(records: &dyn Records, bytes: &[u8], pickle: &Pickle, limits: &Limits) -> Result<Model> {
-    let mut walk = Walk::new(Rebuilder::new(pickle, bytes, records, limits));
-    walk.root(pickle.root)?;
-    let mut model = walk.model;
-    model.findings.extend(danger::finding(pickle));
-    Ok(model)
+    Walk::new(Rebuilder::new(pickle, bytes, records, limits)).model(pickle.root)
 }
 
 /// What holds for tensors below the current path.
@@ -61,6 +58,8 @@ pub(super) struct Walk<'a> {
     pub listed: HashSet<NodeId>,
     /// Attributes of modules that may hold further tensors, with their paths.
     pub outside: Vec<(String, NodeId)>,
+    /// Classes of a TorchScript archive.
+    pub classes: Option<&'a Classes<'a>>,
 }
 
 impl<'a> Walk<'a> {
@@ -76,7 +75,18 @@ impl<'a> Walk<'a> {
             state: State { in_state_dict: true, role: None },
             listed: HashSet::new(),
             outside: Vec::new(),
+            classes: None,
         }
+    }
+
+    /// Walks from the root.
+    ///
+    /// # Errors
+    /// Tensors that contradict their storages, nesting without end.
+    pub fn model(mut self, root: NodeId) -> Result<Model> {
+        self.root(root)?;
+        self.model.findings.extend(danger::finding(self.reader.pickle));
+        Ok(self.model)
     }
 
     fn root(&mut self, root: NodeId) -> Result<()> {
@@ -263,6 +273,12 @@ impl<'a> Walk<'a> {
             }
             None => {}
         }
+        if let Some(value) = self.script_module(id, object)? {
+            return Ok(Some(value));
+        }
+        if let Some(inner) = self.tagged(object) {
+            return self.value(inner);
+        }
         if let Some(module) = self.module(id) {
             if self.listed.contains(&id) && !self.state.in_state_dict {
                 return Ok(None);
@@ -276,6 +292,18 @@ impl<'a> Walk<'a> {
             return self.items(&items);
         }
         self.opaque(object).map(Some)
+    }
+
+    /// What TorchScript wraps to note its type: a list of numbers, a typed container.
+    fn tagged(&self, object: &Object) -> Option<NodeId> {
+        match self.reader.pickle.global(object.callable)? {
+            (
+                "torch.jit._pickle",
+                "restore_type_tag" | "build_intlist" | "build_doublelist" | "build_boollist"
+                | "build_tensorlist",
+            ) => self.reader.pickle.sequence(object.args)?.first().copied(),
+            _ => None,
+        }
     }
 
     /// An object of a class that means nothing to us: shown by name, and looked into for tensors.
