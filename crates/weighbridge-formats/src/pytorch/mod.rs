@@ -10,9 +10,11 @@
 mod archive;
 mod arrays;
 mod danger;
+mod exported;
 mod legacy;
 mod modules;
 mod names;
+mod program;
 mod rebuild;
 mod records;
 mod script;
@@ -103,10 +105,20 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
         Some(Kind::OldScript) => {
             Err(unsupported("a TorchScript archive of torch before 1.4 (model.json), which is not read"))
         }
-        Some(Kind::Exported) => {
-            Err(unsupported("an exported program (torch.export.save, .pt2), which is not read yet"))
-        }
+        Some(Kind::Exported) => exported::read(&archive, options),
         None => Err(unsupported("a zip archive without a data.pkl")),
+    }
+}
+
+/// Reads a file of torch.save that stands within another file.
+fn read_saved(source: &Source, options: &ReadOptions) -> Result<Model> {
+    if is_legacy(&source.prefix(0, 512)?) {
+        return read(source, options);
+    }
+    let archive = Archive::open(source, &options.limits)?;
+    match kind(&archive) {
+        Some(Kind::Saved) => saved(&archive, options),
+        _ => Err(Error::malformed(place(source), "not a file of torch.save")),
     }
 }
 
