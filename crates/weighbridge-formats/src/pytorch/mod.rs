@@ -1,11 +1,21 @@
-//! PyTorch files as `torch.save` writes them since 1.6: a zip with one pickle and raw storages.
+//! PyTorch files, of every age and kind.
 //!
-//! `records` finds storages in the archive, `rebuild` turns the calls that torch pickles for tensors into
-//! tensors, `arrays` does so for NumPy's, `walk` goes through the pickled tree and names what it meets,
-//! `modules` knows how a pickled `nn.Module` lays out its `state_dict()`, and `danger` warns of what Python
-//! would run. Nothing is executed here.
+//! | what begins or is in the file | module |
+//! |---|---|
+//! | a zip with one `data.pkl` and raw storages: `torch.save` since 1.6 | `archive` |
+//! | pickles in a row, the first of them a magic number: before 1.6 | `legacy` |
+//! | a tar with `storages`, `tensors` and `pickle`: before 0.2 | `tarred` |
+//! | a zip with `constants.pkl` too: TorchScript | `script` |
+//! | a zip with the JSON of a program: `.pt2` of `torch.export.save` | `exported`, `program` |
+//! | one pickle, with arrays in it: `pickle.dump` | `records` |
 //!
-//! Source of the facts: what torch.save 2.15 writes, and the public behaviour of torch.load.
+//! Each says where its storages are, as `Records`. From there on all are the same: `rebuild` turns the calls that
+//! torch pickles for tensors into tensors, `arrays` does so for NumPy's, `sparse` makes dense ones of sparse ones,
+//! `walk` goes through the pickled tree and names what it meets, `modules` knows how a pickled `nn.Module` lays out its
+//! `state_dict()`, and `danger` warns of what Python would run. Nothing is executed here.
+//!
+//! Source of the facts: what torch.save, torch.jit.save and torch.export.save of 2.15 write, and the public
+//! behaviour of torch.load.
 
 mod archive;
 mod arrays;
@@ -18,6 +28,7 @@ mod program;
 mod rebuild;
 mod records;
 mod script;
+mod sparse;
 mod tarred;
 mod walk;
 

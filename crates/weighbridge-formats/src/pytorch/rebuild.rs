@@ -11,6 +11,7 @@ use weighbridge_model::{
 use super::legacy;
 use super::names::{modern_module, storage_dtype, torch_dtype};
 use super::records::Records;
+use super::sparse;
 use crate::pickle::{Node, NodeId, Object, Pickle};
 
 /// Longest list of per-channel scales that is taken; one a channel, so far beyond any real layer.
@@ -34,8 +35,8 @@ pub struct Rebuilder<'a> {
 pub enum Rebuilt {
     /// A tensor, still without a name.
     Tensor(Tensor),
-    /// A sparse tensor, by its dense components.
-    Sparse(Vec<(&'static str, NodeId)>),
+    /// A sparse tensor: the dense one, or why there is none; and its parts.
+    Sparse(Box<Result<Tensor, String>>, Vec<(&'static str, NodeId)>),
 }
 
 /// A reference to a storage, or to part of one.
@@ -287,17 +288,33 @@ impl<'a> Rebuilder<'a> {
             Node::Object(call) => self.pickle.sequence(call.args).and_then(|a| self.pickle.str(*a.first()?)),
             _ => self.pickle.global(layout).map(|(_, name)| name),
         };
-        let names: &[&'static str] = match layout.map(|l| l.trim_start_matches("torch.")) {
-            Some("sparse_coo") => &["indices", "values"],
-            Some("sparse_csr" | "sparse_bsr") => &["crow_indices", "col_indices", "values"],
-            Some("sparse_csc" | "sparse_bsc") => &["ccol_indices", "row_indices", "values"],
+        let layout = layout.unwrap_or_default().trim_start_matches("torch.");
+        let names: &[&'static str] = match layout {
+            "sparse_coo" => &["indices", "values"],
+            "sparse_csr" | "sparse_bsr" => &["crow_indices", "col_indices", "values"],
+            "sparse_csc" | "sparse_bsc" => &["ccol_indices", "row_indices", "values"],
             _ => return Err(Error::unsupported(self.place(), "a sparse tensor of an unknown layout")),
         };
         let data = self.items(self.arg(args, 1)?, "sparse components")?;
         if data.len() < names.len() {
             return Err(self.fault("a sparse tensor without its components"));
         }
-        Ok(Rebuilt::Sparse(names.iter().copied().zip(data.iter().copied()).collect()))
+        let parts = names
+            .iter()
+            .zip(data)
+            .map(|(name, &id)| match self.inner(id, 0)? {
+                Some(Rebuilt::Tensor(tensor)) => Ok(tensor),
+                _ => Err(self.fault(format!("a sparse tensor whose {name} are no tensor"))),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let shape = match data.get(names.len()) {
+            Some(&size) => self.sizes(size)?,
+            None => return Err(self.fault("a sparse tensor without its size")),
+        };
+        let coalesced =
+            data.get(names.len() + 1).is_some_and(|&flag| matches!(self.pickle.node(flag), Node::Bool(true)));
+        let dense = sparse::dense(layout, parts, shape, coalesced, &self.place());
+        Ok(Rebuilt::Sparse(Box::new(dense), names.iter().copied().zip(data.iter().copied()).collect()))
     }
 
     /// A raw storage that was pickled by itself, as a vector.

@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
             }
             self.rest()?;
             let ids: Vec<TensorId> = self.model.tensors[first..].iter().map(|t| t.id).collect();
-            let is_tensor = ids.len() == 1 && self.model.tensor(ids[0]).name == key;
+            let is_tensor = ids.first().is_some_and(|&first| self.model.tensor(first).name == key);
             let is_sparse =
                 self.model.findings.iter().any(|f| f.code == SPARSE && f.tensor.as_ref() == Some(&key));
             if !ids.is_empty() && !is_tensor && !is_sparse {
@@ -256,19 +256,27 @@ impl<'a> Walk<'a> {
                 self.push(id, tensor)?;
                 return Ok(None);
             }
-            Some(Rebuilt::Sparse(components)) => {
-                self.model.findings.push(
-                    Finding::new(
-                        SPARSE,
-                        Severity::Info,
-                        "a sparse tensor, listed by its dense components",
-                        "figures are those of the stored values; zeros that are not stored do not count",
-                    )
-                    .with_tensor(&self.path),
-                );
-                for (name, component) in components {
-                    self.below(name, component)?;
+            Some(Rebuilt::Sparse(dense, parts)) => {
+                if let Err(why) = &*dense {
+                    self.model.findings.push(
+                        Finding::new(
+                            SPARSE,
+                            Severity::Info,
+                            format!("a sparse tensor, listed by its parts alone: {why}"),
+                            "figures are those of the stored values; zeros that are not stored do not count",
+                        )
+                        .with_tensor(&self.path),
+                    );
                 }
+                let before = self.state;
+                if let Ok(dense) = *dense {
+                    self.push(id, dense)?;
+                    self.state = State { in_state_dict: false, role: Some(Role::Other) };
+                }
+                for (name, part) in parts {
+                    self.below(name, part)?;
+                }
+                self.state = before;
                 return Ok(None);
             }
             None => {}
