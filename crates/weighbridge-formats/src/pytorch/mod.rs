@@ -31,6 +31,7 @@ mod script;
 mod sparse;
 mod tarred;
 mod walk;
+mod wrapped;
 
 use weighbridge_model::{Error, Limits, Model, Result};
 

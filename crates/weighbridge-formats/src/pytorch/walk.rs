@@ -284,6 +284,9 @@ impl<'a> Walk<'a> {
         if let Some(value) = self.script_module(id, object)? {
             return Ok(Some(value));
         }
+        if let Some(value) = self.wrapper(object)? {
+            return Ok(Some(value));
+        }
         if let Some(inner) = self.tagged(object) {
             return self.value(inner);
         }
