@@ -34,8 +34,11 @@ const MAGIC: &str = "119547037146038801333356";
 pub struct Legacy {
     pickle: Verbatim,
     big_endian: bool,
-    storages: HashMap<String, Arc<dyn Storage>>,
+    storages: Storages,
 }
+
+/// Storages by key.
+type Storages = HashMap<String, Arc<dyn Storage>>;
 
 /// What the pickle says of a storage.
 #[derive(Clone, Copy)]
@@ -156,8 +159,8 @@ fn storages(
     end: u64,
     keys: &[String],
     stated: &HashMap<String, Stated>,
-) -> Result<(HashMap<String, Arc<dyn Storage>>, bool)> {
-    let mut storages: HashMap<String, Arc<dyn Storage>> = HashMap::with_capacity(keys.len());
+) -> Result<(Storages, bool)> {
+    let mut storages: Storages = HashMap::with_capacity(keys.len());
     let mut order: Option<bool> = None;
     for key in keys {
         let fault = |what: String| Error::malformed(source.place(at), what);

@@ -168,3 +168,32 @@ fn models_are_told_from_their_look_alikes() {
         assert_eq!(sniff(other), None);
     }
 }
+
+#[test]
+fn annotations_training_and_defaults_of_functions_are_kept() {
+    let pair = |key: &str, value: &str| proto().bytes(1, key).bytes(2, value);
+    let annotation = proto().bytes(1, "x").message(2, pair("SCALE_TENSOR", "s"));
+    let default = attribute("w", 4, proto().message(5, tensor("", 1, &[1]).bytes(9, [0, 0, 128, 63])));
+    let function = proto().bytes(1, "twice").bytes(10, "mine").bytes(13, "v2").message(11, default);
+    let step = graph(&[tensor("rate", 1, &[1]).bytes(9, [0; 4])]);
+    let training = proto().message(2, step).message(4, pair("s", "new_s"));
+    let scale = tensor("s", 1, &[1]).bytes(9, [0; 4]);
+    let whole = model(graph(&[scale]).message(14, annotation)).message(20, training).message(25, function);
+    let model = read(&whole);
+    assert_eq!(names(&model), ["s", "rate", "twice:v2@w"]);
+    assert_eq!(model.tensors[1].role, Role::Other);
+    let text = |s: &str| Some(Value::Str(s.to_owned()));
+    let annotations = model.metadata("quantization_annotation").unwrap();
+    assert_eq!(annotations.get("x").unwrap().get("SCALE_TENSOR").cloned(), text("s"));
+    let steps = model.metadata("training_info").unwrap().as_list().unwrap();
+    assert_eq!(steps[0].get("update").unwrap().get("s").cloned(), text("new_s"));
+}
+
+#[test]
+fn a_constant_nodes_plain_numbers_are_tensors() {
+    let floats = proto().float(7, 0.5).float(7, -1.0);
+    let node = node("Constant", &[], &["k"]).message(5, attribute("value_floats", 6, floats));
+    let model = read(&model(proto().message(1, node)));
+    assert_eq!((names(&model), model.tensors[0].shape.as_slice()), (vec!["k@value_floats"], &[2][..]));
+    assert_eq!(elements(&model.tensors[0]), [0, 0, 0, 63, 0, 0, 128, 191]);
+}
