@@ -189,7 +189,20 @@ def constant_forms(rng):
     function = helper.make_function("local", "addk", ["a"], ["b"], body, [helper.make_opsetid("", 24)])
     nodes.append(helper.make_node("addk", ["x"], ["called"], domain="local"))
     scale = tensor("scale", np.array(0.5, np.float32))
+    dense = np.where(rng.random((4, 5)) < 0.3, rng.normal(size=(4, 5)), 0).astype(np.float32)
+    places = {"linear": np.flatnonzero(dense), "coordinates": np.argwhere(dense)}
+    sparse = {
+        name: helper.make_sparse_tensor(tensor(name, dense[dense != 0]), tensor("", at.astype(np.int64)), [4, 5])
+        for name, at in places.items()
+    }
+    nodes.append(helper.make_node("Constant", [], ["sparse"], sparse_value=sparse["linear"]))
+    outside = lambda name, array: truth.of_numpy(name, array, in_state_dict=False)  # noqa: E731
+    held = {"sparse@sparse_value": places["linear"], "coordinates": places["coordinates"]}
+    for name, at in held.items():
+        entries.append(truth.of_numpy(name, dense))
+        entries += [outside(f"{name}.values", dense[dense != 0]), outside(f"{name}.indices", at.astype(np.int64))]
     model = model_of([scale], nodes)
+    model.graph.sparse_initializer.append(sparse["coordinates"])
     model.opset_import.append(helper.make_opsetid("local", 1))
     model.functions.append(function)
     note = model.graph.quantization_annotation.add(tensor_name="x")

@@ -275,17 +275,20 @@ impl Reader {
         Ok(())
     }
 
-    /// The values and the indices become tensors; neither alone is what the graph's value holds.
+    /// The dense tensor is what the graph's value holds; where there is none, its parts are all there is.
     fn sparse_initializer(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<()> {
-        let Sparse { values, indices, dims } =
+        let Sparse { dense, values, indices, dims } =
             tensor::read_sparse(message, None, &self.limits, &mut self.external)?;
-        let (name, dtype) = (values.name.clone(), values.dtype);
+        let name = dense.as_ref().unwrap_or(&values).name.clone();
+        let dtype = values.dtype;
+        let dense = dense.map(|dense| self.push(dense, message)).transpose()?;
         let shape = dims.iter().map(|&d| Value::Int(d as i64)).collect();
         self.model.metadata.push((format!("sparse shape of {name}"), Value::List(shape)));
         let values = self.push(values, message)?;
         self.push(indices.with_role(Role::Constant, false), message)?;
         if let Some(value) = self.given(scope, name, dtype, &dims) {
-            scope.fact(value).tensor.get_or_insert((values, false));
+            scope.fact(value).tensor.get_or_insert((dense.unwrap_or(values), false));
+            scope.graph.initializers.extend(dense.map(|dense| (value, dense)));
         }
         Ok(())
     }

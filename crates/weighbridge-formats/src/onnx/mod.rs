@@ -3,7 +3,8 @@
 //! Tensors are listed as a walk meets them: a graph's initializers, its sparse initializers, then what its
 //! nodes hold in attributes, subgraphs where they stand; after the graph come training graphs and functions.
 //! A tensor in an attribute is named `OUTPUT@ATTRIBUTE` after the node's first output, one of a list
-//! `OUTPUT@ATTRIBUTE.INDEX`; a sparse tensor is its values, and its indices as `NAME.indices`.
+//! `OUTPUT@ATTRIBUTE.INDEX`; a sparse tensor is the dense one that it stands for, with its parts beside it as
+//! `NAME.values` and `NAME.indices`. Numbers that a `Constant` node holds as plain attributes are tensors too.
 //!
 //! What the reader notices:
 //!

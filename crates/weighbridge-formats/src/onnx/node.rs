@@ -221,8 +221,11 @@ impl Reader {
     }
 
     fn sparse_constant(&mut self, message: &Message<'_>, name: String) -> Result<Value> {
-        let Sparse { values, indices, dims } =
+        let Sparse { dense, values, indices, dims } =
             tensor::read_sparse(message, Some(name), &self.limits, &mut self.external)?;
+        if let Some(dense) = dense {
+            self.push(dense.with_role(Role::Constant, false), message)?;
+        }
         let values = self.push(values.with_role(Role::Constant, false), message)?;
         let indices = self.push(indices.with_role(Role::Constant, false), message)?;
         let dims = dims.iter().map(|&d| Value::Int(d as i64)).collect();

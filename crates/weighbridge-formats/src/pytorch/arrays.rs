@@ -92,17 +92,27 @@ impl Rebuilder<'_> {
     /// Raw bytes in any of the ways in which Python 2 and 3 pickle them.
     pub(super) fn raw(&self, id: NodeId) -> Result<Option<Source>> {
         let memory = |bytes: &[u8]| Source::memory(self.place().source, bytes);
+        if let Some(text) = self.text_of(id) {
+            let key = (text, text == id);
+            if let Some(source) = self.decoded.borrow().get(&key) {
+                return Ok(Some(source.clone()));
+            }
+            let source = match self.pickle.node(text) {
+                // Protocol 2 has no bytes: each is a character of Latin-1.
+                Node::Str(text) if !key.1 => {
+                    let bytes: Result<Vec<u8>, _> =
+                        text.chars().map(|c| u8::try_from(u32::from(c))).collect();
+                    memory(&bytes.map_err(|_| self.fault("bytes with characters beyond Latin-1"))?)
+                }
+                Node::Str(text) => memory(text.as_bytes()),
+                Node::Unescaped(bytes) => memory(bytes),
+                _ => return Ok(None),
+            };
+            self.decoded.borrow_mut().insert(key, source.clone());
+            return Ok(Some(source));
+        }
         Ok(Some(match self.pickle.node(id) {
             Node::Bytes(range) => self.records.within_pickle(self.bytes, range.clone())?,
-            Node::Unescaped(bytes) => memory(bytes),
-            Node::Str(text) => memory(text.as_bytes()),
-            Node::Object(call) if self.is(call.callable, "_codecs", "encode") => {
-                // Protocol 2 has no bytes: each is a character of Latin-1.
-                let Some(args) = self.pickle.sequence(call.args) else { return Ok(None) };
-                let Some(text) = args.first().and_then(|&a| self.pickle.str(a)) else { return Ok(None) };
-                let bytes: Result<Vec<u8>, _> = text.chars().map(|c| u8::try_from(u32::from(c))).collect();
-                memory(&bytes.map_err(|_| self.fault("bytes with characters beyond Latin-1"))?)
-            }
             Node::Object(call)
                 if self.is(call.callable, "builtins", "bytes")
                     && self.pickle.sequence(call.args).is_some_and(<[_]>::is_empty) =>
@@ -119,6 +129,18 @@ impl Rebuilder<'_> {
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// The node of the text that stands for bytes: itself, or what `_codecs.encode` is called with.
+    pub(super) fn text_of(&self, id: NodeId) -> Option<NodeId> {
+        match self.pickle.node(id) {
+            Node::Str(_) | Node::Unescaped(_) => Some(id),
+            Node::Object(call) if self.is(call.callable, "_codecs", "encode") => {
+                let text = *self.pickle.sequence(call.args)?.first()?;
+                self.pickle.str(text).map(|_| text)
+            }
+            _ => None,
+        }
     }
 
     /// Whether a node is this class or function.

@@ -92,7 +92,8 @@ fn dtype(number: u64) -> Option<DType> {
 /// # Errors
 /// Damage, with its place; packages that hold compiled code alone.
 pub fn read(archive: &Archive, options: &ReadOptions) -> Result<Model> {
-    let mut reader = Reader { archive, options, model: Model::default(), storages: HashMap::new() };
+    let mut reader =
+        Reader { archive, options, model: Model::default(), storages: HashMap::new(), nested: 0 };
     if let Some(entry) = archive.entry("serialized_exported_program.json") {
         let program: Program = reader.json(entry)?;
         let roles = program.roles();
@@ -143,8 +144,10 @@ struct Reader<'a> {
     archive: &'a Archive,
     options: &'a ReadOptions,
     model: Model,
-    /// Storages by entry, with their byte order.
+    /// Storages by entry.
     storages: HashMap<String, Arc<dyn Storage>>,
+    /// Bytes of the files of torch.save that were read so far.
+    nested: u64,
 }
 
 /// The role of a name, and whether `state_dict()` has it.
@@ -287,9 +290,17 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// An entry as a source of its own.
-    fn inner(&self, entry: &Entry) -> Result<Source> {
+    /// An entry as a source of its own. All together are no longer than the archive, but for some that are deflated:
+    /// more are one entry read again and again.
+    fn inner(&mut self, entry: &Entry) -> Result<Source> {
         let source = self.archive.source();
+        let allowed = source.len().saturating_add(MAX_JSON);
+        self.nested = self.nested.saturating_add(entry.size);
+        if self.nested > allowed {
+            let place = self.archive.place(entry, 0);
+            let what = "bytes of files within the archive";
+            return Err(Error::Limit { place, what, asked: self.nested, allowed });
+        }
         let name = format!("{}: {}", source.name(), entry.name);
         match self.archive.stored_at(entry)? {
             Some(at) => source.part(name, at, entry.size),

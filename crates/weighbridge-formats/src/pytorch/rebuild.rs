@@ -13,6 +13,7 @@ use super::names::{modern_module, storage_dtype, torch_dtype};
 use super::records::Records;
 use super::sparse;
 use crate::pickle::{Node, NodeId, Object, Pickle};
+use crate::source::Source;
 
 /// Longest list of per-channel scales that is taken; one a channel, so far beyond any real layer.
 const MAX_CHANNELS: u64 = 1 << 22;
@@ -29,6 +30,9 @@ pub struct Rebuilder<'a> {
     pub limits: &'a Limits,
     /// Storages that stand within the pickle, by the node of their bytes.
     nested: RefCell<HashMap<NodeId, Stored>>,
+    /// Bytes that were written as text, by the node of the text and whether they are it as it is: many arrays may
+    /// name one text.
+    pub(super) decoded: RefCell<HashMap<(NodeId, bool), Source>>,
 }
 
 /// What a call turned out to make.
@@ -52,7 +56,7 @@ struct Stored {
 impl<'a> Rebuilder<'a> {
     /// Over a pickle, which `bytes` begin with.
     pub fn new(pickle: &'a Pickle, bytes: &'a [u8], records: &'a dyn Records, limits: &'a Limits) -> Self {
-        Rebuilder { pickle, bytes, records, limits, nested: RefCell::default() }
+        Rebuilder { pickle, bytes, records, limits, nested: RefCell::default(), decoded: RefCell::default() }
     }
 
     /// The tensor that an object stands for; `None` where it stands for something else.
@@ -394,7 +398,8 @@ impl<'a> Rebuilder<'a> {
     /// `_load_from_bytes(bytes)`: a legacy file of one storage, within the pickle.
     fn nested(&self, call: &Object) -> Result<Stored> {
         let bytes = self.arg(self.items(call.args, "a call's arguments")?, 0)?;
-        if let Some(stored) = self.nested.borrow().get(&bytes) {
+        let key = self.text_of(bytes).unwrap_or(bytes);
+        if let Some(stored) = self.nested.borrow().get(&key) {
             return Ok(stored.clone());
         }
         let file =
@@ -404,7 +409,7 @@ impl<'a> Rebuilder<'a> {
             return Err(self.fault("a storage within the pickle that is no storage"));
         }
         let stored = Rebuilder::new(&pickle, &bytes_, &records, self.limits).stored(pickle.root)?;
-        self.nested.borrow_mut().insert(bytes, stored.clone());
+        self.nested.borrow_mut().insert(key, stored.clone());
         Ok(stored)
     }
 

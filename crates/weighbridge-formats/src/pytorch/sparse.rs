@@ -3,12 +3,7 @@
 use std::sync::Arc;
 
 use weighbridge_model::storage::{Pattern, Sparse};
-use weighbridge_model::{Layout, Place, Tensor, View, element_count};
-
-/// Dense elements for each stored one, up to which a sparse tensor is looked through as a dense one.
-const EXPANSION: u64 = 1024;
-/// As many more whatever is stored.
-const SLACK: u64 = 1 << 22;
+use weighbridge_model::{Layout, Place, Tensor, View};
 
 /// The dense tensor of these parts, read on demand; or why there is none.
 ///
@@ -25,18 +20,6 @@ pub fn dense(
         return Err("it lacks a part".into());
     };
     let values = third.as_ref().unwrap_or(&second);
-    let count = element_count(&shape).ok_or("it has more elements than can be counted")?;
-    if count > values.count().saturating_mul(EXPANSION).saturating_add(SLACK) {
-        return Err(format!(
-            "it is so sparse that {count} elements would have to be gone through for {}",
-            values.count()
-        ));
-    }
-    // Parts that repeat their storage could be any number of entries.
-    let repeats = |t: &Tensor| t.bytes() > t.storage.len();
-    if [&first, &second].into_iter().chain(&third).any(repeats) {
-        return Err("its parts repeat their storage".into());
-    }
     let dtype = values.dtype;
     let (pattern, values, is_transposed) = match (layout, third) {
         ("sparse_coo", None) => (Pattern::Coordinates { indices: first, coalesced }, second, false),

@@ -8,8 +8,11 @@ use super::{codes, elements, error, names, read, sniff};
 #[test]
 fn tensors_are_listed_wherever_they_stand() {
     let model = read(&specimen());
-    assert_eq!(names(&model), ["w", "i", "sparse", "sparse.indices", "c@value", "inner", "f@value"]);
-    assert_eq!(elements(&model.tensors[6]), [1], "any nonzero number is true");
+    assert_eq!(
+        names(&model),
+        ["w", "i", "sparse", "sparse.values", "sparse.indices", "c@value", "inner", "f@value"]
+    );
+    assert_eq!(elements(&model.tensors[7]), [1], "any nonzero number is true");
     assert_eq!(model.metadata("sparse shape of sparse"), Some(&Value::List(vec![Value::Int(9)])));
 }
 
@@ -38,13 +41,17 @@ fn the_graph_has_its_nodes_values_and_attributes() {
     assert_eq!(conv.attribute("pads"), Some(&ints(&[1, -1])));
     assert_eq!(conv.attribute("alpha"), Some(&Value::Float(0.5)));
     assert_eq!(conv.attribute("auto_pad"), Some(&Value::Str("SAME".to_owned())));
-    assert!(matches!(graph.nodes[1].attributes[0].1, Attribute::Tensor(id) if id.0 == 4));
+    assert!(matches!(graph.nodes[1].attributes[0].1, Attribute::Tensor(id) if id.0 == 5));
     let Attribute::Graph(branch) = &graph.nodes[2].attributes[0].1 else { panic!("a subgraph") };
     assert_eq!((branch.nodes.len(), branch.initializers.len()), (1, 1));
     let x = &graph.values[graph.inputs[0].0 as usize];
     assert_eq!((x.name.as_str(), x.dtype), ("x", Some(DType::F32)));
     assert_eq!(x.shape, Some(vec![Dim::Known(2), Dim::Symbol("N".to_owned())]));
-    assert_eq!(graph.initializers.len(), 2, "a sparse initializer is no tensor that gives its value");
+    assert_eq!(graph.initializers.len(), 3, "the dense tensor is what a sparse initializer gives");
+    let sparse = &model.tensors[2];
+    assert_eq!((sparse.shape.as_slice(), model.tensors[3].in_state_dict), (&[9][..], false));
+    let two = 2f32.to_le_bytes();
+    assert_eq!(elements(sparse), [[0; 20].as_slice(), &two, &[0; 12]].concat());
 }
 
 #[test]

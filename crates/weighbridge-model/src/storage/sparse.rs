@@ -10,6 +10,11 @@ const BATCH: u64 = 1 << 14;
 /// Most entries that are put in order in memory, where the file does not have them so.
 const SORTED: u64 = 1 << 20;
 
+/// Dense elements for each stored one, up to which a sparse tensor is gone through as a dense one.
+const EXPANSION: u64 = 1024;
+/// As many more whatever is stored.
+const SLACK: u64 = 1 << 22;
+
 /// Where the stored elements stand.
 #[derive(Debug)]
 pub enum Pattern {
@@ -44,8 +49,24 @@ impl Sparse {
     /// Over parts whose shapes fit each other.
     ///
     /// # Errors
-    /// Shapes that do not, with what is wrong.
+    /// Shapes that do not, and tensors so sparse that going through the zeros would take forever, with what is wrong.
     pub fn new(shape: Vec<u64>, pattern: Pattern, values: Tensor) -> Result<Self, String> {
+        let count = crate::element_count(&shape).ok_or("it has more elements than can be counted")?;
+        let stored = values.count();
+        if count > stored.saturating_mul(EXPANSION).saturating_add(SLACK) {
+            return Err(format!(
+                "{count} elements would have to be gone through for {stored} that are stored"
+            ));
+        }
+        // Parts that repeat their storage could be any number of entries.
+        let repeats = |t: &Tensor| t.bytes() > t.storage.len();
+        let parts = match &pattern {
+            Pattern::Coordinates { indices, .. } => [indices, indices],
+            Pattern::Rows { starts, columns, .. } => [starts, columns],
+        };
+        if repeats(&values) || parts.into_iter().any(repeats) {
+            return Err("its parts repeat their storage".into());
+        }
         let fits = match &pattern {
             Pattern::Coordinates { indices, .. } => match *indices.shape {
                 [dims, entries] if dims as usize <= shape.len() => {
