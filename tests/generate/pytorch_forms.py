@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import nn
+from torch._export.serde.serialize import serialize
 
 import truth
 import values
@@ -227,6 +228,30 @@ def exported(folder, rng):
     state = [truth.of_torch(n, t) for n, t in program.state_dict.items()]
     constants = [truth.of_torch(n, t, in_state_dict=False) for n, t in program.constants.items()]
     truth.write(path, state + constants, format="pytorch")
+    older_exported(folder, program, state + constants)
+
+
+def older_exported(folder, program, tensors):
+    """The archives that torch 2.7 and 2.8 made of what is written here in their way."""
+    made = serialize(program)
+    program, weights, constants = made.exported_program, made.state_dict, made.constants
+    before = {
+        "version": b"8.2",
+        "serialized_exported_program.json": program,
+        "serialized_state_dict.pt": weights,
+        "serialized_constants.pt": constants,
+    }
+    between = {
+        "archive/archive_format": b"pt2",
+        "archive/models/model.json": program,
+        "archive/data/weights/model.pt": weights,
+        "archive/data/constants/model.pt": constants,
+    }
+    for name, entries_ in (("exported_2_7.pt2", before), ("exported_2_8.pt2", between)):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            for entry, content in entries_.items():
+                archive.writestr(zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0)), content)
+        truth.write(folder / name, tensors, format="pytorch")
 
 
 def shards(folder, rng):

@@ -321,9 +321,13 @@ impl<'a> Walk<'a> {
     fn opaque(&mut self, object: &Object) -> Result<Value> {
         let class = self.class(object);
         let mut state = Vec::new();
+        let pickle = self.reader.pickle;
+        let is_attributes = |id| matches!(pickle.node(id), Node::None | Node::Dict(_));
         let attributes: Vec<NodeId> = match object.state.map(|s| (s, self.reader.pickle.node(s))) {
             // (attributes, slots)
-            Some((_, Node::Tuple(pair))) if pair.len() == 2 => pair.clone(),
+            Some((_, Node::Tuple(pair))) if pair.len() == 2 && pair.iter().all(|&id| is_attributes(id)) => {
+                pair.clone()
+            }
             Some((s, _)) => vec![s],
             None => Vec::new(),
         };
@@ -473,7 +477,9 @@ impl<'a> Walk<'a> {
         }
         let mut tensor =
             Tensor { name: self.path.clone(), in_state_dict: self.state.in_state_dict, ..tensor };
-        if let Some(role) = self.state.role {
+        if let Some(role) = self.state.role
+            && tensor.role != Role::Packed
+        {
             tensor = tensor.with_role(role, false);
         }
         self.model.push(tensor);
