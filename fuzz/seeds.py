@@ -29,6 +29,8 @@ for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != "
                         put("pickle", name, archive.read(member))
         except Exception as fault:  # hostile files are seeds too
             print(f"{name}: {fault}")
+    elif name.startswith("pytorch-") or any(kind in name for kind in ("legacy", "tar", "pickle")):
+        put("pytorch", name, content)
     elif "onnx" in name:
         put("onnx", name, content)
     elif "caffe" in name:

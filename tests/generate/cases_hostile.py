@@ -3,7 +3,10 @@
 import io
 import json
 import struct
+import tempfile
+import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +14,9 @@ from onnx import TensorProto
 from safetensors.torch import save
 
 import cases_caffe
+import cases_pytorch
 import nets
+import pytorch_forms
 import values
 from cases_onnx import every_dtype, model_of
 from cases_pytorch import rezip
@@ -48,7 +53,52 @@ def cases(rng):
             found[f"trunc_{family}_{share:03}"] = whole[: len(whole) * share // 1000], CUT, family not in ("onnx", "caffe")
         for k in range(4):
             found[f"flip_{family}_{k}"] = flipped(rng, whole, 4096 if k < 2 else len(whole)), FLIPPED, False
-    return found | hostile_safetensors() | hostile_onnx() | hostile_caffe() | hostile_pytorch(rng)
+    return (
+        found
+        | hostile_safetensors()
+        | hostile_onnx()
+        | hostile_caffe()
+        | hostile_pytorch(rng)
+        | older_pytorch()
+    )
+
+
+def older_pytorch():
+    """PyTorch's other files, cut short and with bytes changed."""
+    rng = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        torch.manual_seed(1)
+        pytorch_forms.write(folder, rng, cases_pytorch.state_dict(rng))
+        names = {"legacy": "legacy_protocol2.pth", "tar": "tar.pth", "torchscript": "script.pt"}
+        names |= {"pt2": "exported.pt2", "pickle": "bare_protocol4.pkl"}
+        wholes = {family: (folder / name).read_bytes() for family, name in names.items()}
+    found = {}
+    for family, whole in wholes.items():
+        for share in (0, 20, 500, 900):
+            # The two blocks that end a tar are nothing that is missed.
+            found[f"trunc_{family}_{share:03}"] = whole[: len(whole) * share // 1000], CUT, family != "tar"
+        for k in range(3):
+            found[f"flip_{family}_{k}"] = flipped(rng, whole, 4096 if k < 2 else len(whole)), FLIPPED, False
+    legacy = wholes["legacy"]
+    count = struct.pack("<q", 24)
+    assert legacy.count(count) == 1
+    found["legacy_count_huge.pth"] = legacy.replace(count, struct.pack("<q", 2**62)), "a count past the end", True
+    found["legacy_count_negative.pth"] = legacy.replace(count, struct.pack("<q", -1)), "a negative count", True
+    return found | hostile_sparse()
+
+
+def hostile_sparse():
+    def sparse(indices, shape, coalesced=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tensor = torch.sparse_coo_tensor(torch.tensor(indices), torch.ones(len(indices[0])), shape, check_invariants=False)
+            return pth({"s": tensor._coalesced_(coalesced)})
+
+    return {
+        "sparse_huge.pth": (sparse([[1], [1]], (2**31, 2**31)), "a sparse tensor that is 2^62 elements when dense", False),
+        "sparse_out_of_order.pth": (sparse([[3, 1]], (5,)), "entries told to be in order, and not so", False),
+    }
 
 
 def flipped(rng, whole, within):

@@ -1,5 +1,7 @@
 """ONNX cases: tensors in every type and every place that a model keeps them."""
 
+import copy
+
 import ml_dtypes
 import numpy as np
 import onnx
@@ -170,6 +172,44 @@ def constants(rng):
     return model_of([bias], nodes), [*entries, describe(fill, "filled@value")]
 
 
+def constant_forms(rng):
+    """Numbers that Constant nodes hold without a TensorProto; a function with a constant; an annotation."""
+    # Of its own, so that the cases after this one stay as they were.
+    rng = copy.deepcopy(rng)
+    floats = rng.normal(size=5).astype(np.float32)
+    ints = rng.integers(-9, 9, 4)
+    forms = {"value_float": float(np.float32(0.1)), "value_floats": floats.tolist(), "value_int": 7, "value_ints": ints.tolist()}
+    nodes = [helper.make_node("Constant", [], [form], **{form: value}) for form, value in forms.items()]
+    nodes += [helper.make_node("Constant", [], ["text"], value_strings=["a", "b"])]
+    arrays = {"value_float": np.float32(0.1), "value_floats": floats, "value_int": np.int64(7), "value_ints": ints}
+    entries = [truth.of_numpy(f"{form}@{form}", np.asarray(array)) for form, array in arrays.items()]
+    entries.append(truth.entry("text@value_strings", "STRING", [2], None, None))
+    inner = tensor("", rng.normal(size=(2, 2)).astype(np.float32))
+    body = [helper.make_node("Constant", [], ["k"], value=inner), helper.make_node("Add", ["a", "k"], ["b"])]
+    function = helper.make_function("local", "addk", ["a"], ["b"], body, [helper.make_opsetid("", 24)])
+    nodes.append(helper.make_node("addk", ["x"], ["called"], domain="local"))
+    scale = tensor("scale", np.array(0.5, np.float32))
+    dense = np.where(rng.random((4, 5)) < 0.3, rng.normal(size=(4, 5)), 0).astype(np.float32)
+    places = {"linear": np.flatnonzero(dense), "coordinates": np.argwhere(dense)}
+    sparse = {
+        name: helper.make_sparse_tensor(tensor(name, dense[dense != 0]), tensor("", at.astype(np.int64)), [4, 5])
+        for name, at in places.items()
+    }
+    nodes.append(helper.make_node("Constant", [], ["sparse"], sparse_value=sparse["linear"]))
+    outside = lambda name, array: truth.of_numpy(name, array, in_state_dict=False)  # noqa: E731
+    held = {"sparse@sparse_value": places["linear"], "coordinates": places["coordinates"]}
+    for name, at in held.items():
+        entries.append(truth.of_numpy(name, dense))
+        entries += [outside(f"{name}.values", dense[dense != 0]), outside(f"{name}.indices", at.astype(np.int64))]
+    model = model_of([scale], nodes)
+    model.graph.sparse_initializer.append(sparse["coordinates"])
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    model.functions.append(function)
+    note = model.graph.quantization_annotation.add(tensor_name="x")
+    note.quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="scale")
+    return model, [describe(scale), *entries, describe(inner, "k@value")]
+
+
 def subgraph(rng):
     """If: initializers and constants of its branches, beside those of the graph."""
     top = tensor("top", rng.normal(size=3).astype(np.float32))
@@ -235,6 +275,7 @@ CASES = {
     "quantized": quantized,
     "strings": strings,
     "nothing": nothing,
+    "constant_forms": constant_forms,
 }
 
 

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import contextlib
+import copy
 import datetime
 import enum
 import io
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 import nets
+import pytorch_forms
 import truth
 import values
 from flatten import entries
@@ -38,6 +40,7 @@ def write(folder, seed):
     save(folder / "deflated.pth", plain, rewrite=lambda data: rezip(data, zipfile.ZIP_DEFLATED))
     save(folder / "zip64.pth", plain, rewrite=lambda data: rezip(data, force_zip64=True))
     save(folder / "zip64_directory.pth", plain, rewrite=zip64_directory)
+    pytorch_forms.write(folder, rng, plain)
     # A pickle keeps a repeated string once: a few nodes that are met thousands of times are no attack.
     save(folder / "repeated.pth", {"state_dict": plain, "labels": ["O"] * 5000, "pairs": [(1, 2)] * 5000})
 
@@ -189,13 +192,25 @@ def sparse(rng):
     dense = values.weights(rng, 6, 8)
     dense[torch.from_numpy(rng.random((6, 8)) < 0.6)] = 0
     dense[0, 0] = 1
+    # Of their own, so that the cases after this one stay as they were.
+    more = copy.deepcopy(rng)
     return {
         "coo": dense.to_sparse(),
         "hybrid": dense.to_sparse(1),
         "csr": dense.to_sparse_csr(),
         "csc": dense.to_sparse_csc(),
         "bsr": dense.to_sparse_bsr((2, 2)),
+        "bsc": dense.to_sparse_bsc((2, 4)),
+        "twice": uncoalesced(more),
+        "wide": torch.sparse_coo_tensor(torch.tensor([[3, 299_999]]), values.weights(more, 2), (300_000,)).coalesce(),
+        "nothing": torch.sparse_coo_tensor(torch.empty(2, 0, dtype=torch.int64), torch.empty(0), (3, 2)),
     }
+
+
+def uncoalesced(rng):
+    """Entries out of order, several in one place."""
+    places = torch.from_numpy(rng.integers(0, [[4], [3]], (2, 20)))
+    return torch.sparse_coo_tensor(places, values.weights(rng, 20), (4, 3))
 
 
 # What trainers write.

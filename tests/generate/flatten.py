@@ -16,8 +16,9 @@ def flatten(value, prefix="", in_state_dict=True):
     """Yields (name, tensor, whether state_dict() has it): keys and indices joined by dots."""
     below = f"{prefix}." if prefix else ""
     if isinstance(value, torch.Tensor) and value.layout != torch.strided:
+        yield prefix, value.to_dense(), in_state_dict
         for part, tensor in sparse_parts(value):
-            yield below + part, tensor, in_state_dict
+            yield below + part, tensor, False
     elif isinstance(value, (torch.Tensor, np.ndarray)):
         yield prefix, value, in_state_dict
     elif isinstance(value, nn.Module):
@@ -50,7 +51,7 @@ def of_module(module, below, in_state_dict):
 
 
 def sparse_parts(tensor):
-    """A sparse tensor is shown as the plain tensors that it is made of."""
+    """The plain tensors that a sparse one is made of."""
     if tensor.layout == torch.sparse_coo:
         return [("indices", tensor._indices()), ("values", tensor._values())]
     if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):

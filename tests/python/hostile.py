@@ -80,7 +80,7 @@ def main():
     binary = weigh.find(args.weigh)
     MARKER.unlink(missing_ok=True)
     files, failures = 0, 0
-    for folder in [CORPUS / "hostile", CORPUS / "unsupported", *args.folders]:
+    for folder in [CORPUS / "hostile", *args.folders]:
         for path, must_refuse in targets(folder):
             files += 1
             found = list(problems(binary, path, must_refuse))

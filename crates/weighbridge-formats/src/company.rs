@@ -44,7 +44,7 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
         (b"\x1f\x8b", 0, "a gzip archive"),
         (b"7z\xbc\xaf\x27\x1c", 0, "a 7-Zip archive"),
         (b"\x28\xb5\x2f\xfd", 0, "a Zstandard archive"),
-        (b"ustar", 257, "a tar archive (PyTorch before 0.2 wrote such checkpoints)"),
+        (b"ustar", 257, "a tar archive without a PyTorch checkpoint in it"),
         (b"PK\x03\x04", 0, "a zip archive without a PyTorch pickle in it"),
     ];
     for (magic, at, what) in signatures {

@@ -59,8 +59,8 @@ pub const FORMATS: &[Format] = &[
     Format {
         id: "pytorch",
         name: "PyTorch",
-        extensions: &["pth", "pt", "bin", "ckpt"],
-        about: "torch.save: state dicts, checkpoints, whole pickled modules",
+        extensions: &["pth", "pt", "bin", "ckpt", "pt2"],
+        about: "torch.save of any age: state dicts, checkpoints, pickled modules; TorchScript, .pt2, bare pickles",
         sniff: pytorch::sniff,
         read: pytorch::read,
         join: None,

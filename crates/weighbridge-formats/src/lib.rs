@@ -22,6 +22,7 @@ mod safetensors;
 mod shards;
 #[allow(unsafe_code)]
 pub mod source;
+mod tar;
 pub mod zip;
 
 pub use format::{FORMATS, Format, ReadOptions, by_id};

@@ -32,6 +32,8 @@ pub struct Source {
     name: Arc<str>,
     path: Option<Arc<Path>>,
     backing: Arc<Backing>,
+    /// Where it begins within its backing.
+    start: u64,
     len: u64,
 }
 
@@ -59,7 +61,7 @@ impl Source {
             // Bytes are only ever read as plain numbers and checked lengths, so no value is invalid.
             Backing::Mapped(unsafe { MmapOptions::new().map(&file) }.map_err(io)?)
         };
-        Ok(Source { path: Some(path.into()), backing: Arc::new(backing), len, name })
+        Ok(Source { path: Some(path.into()), backing: Arc::new(backing), start: 0, len, name })
     }
 
     /// A source over bytes that are already in memory.
@@ -68,9 +70,23 @@ impl Source {
         Source {
             name: name.into(),
             path: None,
+            start: 0,
             len: bytes.len() as u64,
             backing: Arc::new(Backing::Memory(bytes)),
         }
+    }
+
+    /// Part of it as a source of its own, whose offsets begin at 0.
+    ///
+    /// # Errors
+    /// Where it leaves this one.
+    pub fn part(&self, name: impl Into<Arc<str>>, offset: u64, len: u64) -> Result<Self> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            let left = self.len.saturating_sub(offset);
+            let what = format!("needs {len} bytes, and the file has {left} left");
+            return Err(Error::malformed(self.place(offset), what));
+        }
+        Ok(Source { name: name.into(), start: self.start + offset, len, ..self.clone() })
     }
 
     /// Its name, for messages.
@@ -114,6 +130,7 @@ impl Source {
             let left = self.len.saturating_sub(offset);
             Error::malformed(self.place(offset), format!("needs {len} bytes, and the file has {left} left"))
         })?;
+        let (offset, end) = (self.start + offset, self.start + end);
         match &*self.backing {
             Backing::Mapped(bytes) => Ok(Cow::Borrowed(&bytes[offset as usize..end as usize])),
             Backing::Memory(bytes) => Ok(Cow::Borrowed(&bytes[offset as usize..end as usize])),
@@ -144,7 +161,7 @@ impl Source {
             let what = format!("needs {len} bytes, and the file has {left} left");
             return Err(Error::malformed(self.place(offset), what));
         }
-        Ok(Arc::new(Region { source: self.clone(), offset, len }))
+        Ok(Arc::new(Region { source: self.clone(), offset: self.start + offset, len }))
     }
 }
 
@@ -183,7 +200,7 @@ impl Storage for Region {
         let end = offset.saturating_add(buffer.len() as u64);
         if end > self.len {
             let what = format!("bytes {offset}..{end} asked of a region of {}", self.len);
-            return Err(Error::malformed(self.source.place(self.offset), what));
+            return Err(Error::malformed(self.source.place(self.offset - self.source.start), what));
         }
         match &*self.source.backing {
             Backing::Read(file) => read_exact_at(file, buffer, self.offset + offset)

@@ -56,13 +56,11 @@ fn every_format_is_met_in_the_corpus() {
 }
 
 #[test]
-fn hostile_and_unsupported_files_end_in_a_model_or_an_error() {
-    for folder in ["hostile", "unsupported"] {
-        for path in files(&corpus().join(folder)) {
-            match open(&[&path], None, &ReadOptions::default()) {
-                Ok(model) => look_at(&model),
-                Err(error) => assert!(!error.to_string().is_empty()),
-            }
+fn hostile_files_end_in_a_model_or_an_error() {
+    for path in files(&corpus().join("hostile")) {
+        match open(&[&path], None, &ReadOptions::default()) {
+            Ok(model) => look_at(&model),
+            Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
     assert!(!Path::new("/tmp/weigh-hostile-marker").exists());

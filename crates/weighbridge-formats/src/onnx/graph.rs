@@ -90,17 +90,29 @@ pub(super) struct Reader {
     pub(super) faults: Faults,
     model: Model,
     items: u64,
+    annotations: Vec<(String, Value)>,
 }
 
 impl Reader {
     pub(super) fn new(source: &Source, options: &ReadOptions) -> Self {
         let external = External::beside(source, options.access);
-        Reader { limits: options.limits, external, faults: Faults::new(), model: Model::default(), items: 0 }
+        Reader {
+            limits: options.limits,
+            external,
+            faults: Faults::new(),
+            model: Model::default(),
+            items: 0,
+            annotations: Vec::new(),
+        }
     }
 
     /// The model, with what was noticed.
     pub(super) fn finish(mut self) -> Model {
         self.model.findings.extend(self.faults.findings());
+        if !self.annotations.is_empty() {
+            let annotations = Value::Map(self.annotations);
+            self.model.metadata.push(("quantization_annotation".to_owned(), annotations));
+        }
         self.model
     }
 
@@ -164,11 +176,14 @@ impl Reader {
     /// Reads a function for the tensors in its body, and returns its name.
     pub(super) fn function(&mut self, message: &Message<'_>) -> Result<String> {
         let mut scope = Scope::default();
-        let (mut name, mut domain) = (String::new(), String::new());
+        let (mut name, mut domain, mut overload) = (String::new(), String::new(), String::new());
+        let mut defaults = Vec::new();
         for field in message.fields() {
             let field = field?;
             match field.number {
                 1 => name = field.text()?,
+                11 => defaults.push(field.message()?),
+                13 => overload = field.text()?,
                 4 => {
                     if let Some(value) = self.named(&mut scope, &field)? {
                         scope.fact(value).given = true;
@@ -178,6 +193,13 @@ impl Reader {
                 10 => domain = super::node::domain(field.text()?),
                 _ => {}
             }
+        }
+        if !overload.is_empty() {
+            name = format!("{name}:{overload}");
+        }
+        // Defaults of its attributes, which may be tensors.
+        for attribute in &defaults {
+            self.attribute(&mut scope, attribute, &name)?;
         }
         let (_, free) = self.close(scope);
         free.iter().for_each(|(name, _)| self.faults.missing(name));
@@ -215,10 +237,31 @@ impl Reader {
                 13 => {
                     self.declaration(&mut scope, &field.message()?)?;
                 }
+                14 => self.annotation(&field.message()?)?,
                 _ => {}
             }
         }
         Ok(self.close(scope))
+    }
+
+    /// `TensorAnnotation`: which tensors hold the scale and the zero point of another.
+    fn annotation(&mut self, message: &Message<'_>) -> Result<()> {
+        self.item(&message.place())?;
+        let (mut name, mut parameters) = (String::new(), Vec::new());
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                1 => name = field.text()?,
+                2 => {
+                    self.item(&field.place())?;
+                    let (key, value) = entry(&field.message()?)?;
+                    parameters.push((key, Value::Str(value)));
+                }
+                _ => {}
+            }
+        }
+        self.annotations.push((name, Value::Map(parameters)));
+        Ok(())
     }
 
     fn initializer(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<()> {
@@ -232,17 +275,20 @@ impl Reader {
         Ok(())
     }
 
-    /// The values and the indices become tensors; neither alone is what the graph's value holds.
+    /// The dense tensor is what the graph's value holds; where there is none, its parts are all there is.
     fn sparse_initializer(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<()> {
-        let Sparse { values, indices, dims } =
+        let Sparse { dense, values, indices, dims } =
             tensor::read_sparse(message, None, &self.limits, &mut self.external)?;
-        let (name, dtype) = (values.name.clone(), values.dtype);
+        let name = dense.as_ref().unwrap_or(&values).name.clone();
+        let dtype = values.dtype;
+        let dense = dense.map(|dense| self.push(dense, message)).transpose()?;
         let shape = dims.iter().map(|&d| Value::Int(d as i64)).collect();
         self.model.metadata.push((format!("sparse shape of {name}"), Value::List(shape)));
         let values = self.push(values, message)?;
         self.push(indices.with_role(Role::Constant, false), message)?;
         if let Some(value) = self.given(scope, name, dtype, &dims) {
-            scope.fact(value).tensor.get_or_insert((values, false));
+            scope.fact(value).tensor.get_or_insert((dense.unwrap_or(values), false));
+            scope.graph.initializers.extend(dense.map(|dense| (value, dense)));
         }
         Ok(())
     }

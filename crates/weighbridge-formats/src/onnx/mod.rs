@@ -3,7 +3,8 @@
 //! Tensors are listed as a walk meets them: a graph's initializers, its sparse initializers, then what its
 //! nodes hold in attributes, subgraphs where they stand; after the graph come training graphs and functions.
 //! A tensor in an attribute is named `OUTPUT@ATTRIBUTE` after the node's first output, one of a list
-//! `OUTPUT@ATTRIBUTE.INDEX`; a sparse tensor is its values, and its indices as `NAME.indices`.
+//! `OUTPUT@ATTRIBUTE.INDEX`; a sparse tensor is the dense one that it stands for, with its parts beside it as
+//! `NAME.values` and `NAME.indices`. Numbers that a `Constant` node holds as plain attributes are tensors too.
 //!
 //! What the reader notices:
 //!
@@ -75,14 +76,25 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
         ));
     };
     let mut graph = reader.outermost(&graph)?;
+    let mut steps = Vec::new();
     for info in &training {
+        let mut bindings = [("initialization", Vec::new()), ("update", Vec::new())];
         for field in info.fields() {
             let field = field?;
-            // Initialization, and the algorithm's step.
-            if matches!(field.number, 1 | 2) {
-                reader.training(&field.message()?)?;
+            match field.number {
+                // Initialization, and the algorithm's step.
+                1 | 2 => reader.training(&field.message()?)?,
+                // What becomes of the model's tensors: a name, and the output that it takes.
+                3 | 4 => {
+                    reader.item(&field.place())?;
+                    let (key, value) = graph::entry(&field.message()?)?;
+                    bindings[field.number as usize - 3].1.push((key, Value::Str(value)));
+                }
+                _ => {}
             }
         }
+        let bindings = bindings.into_iter().map(|(kind, pairs)| (kind.to_owned(), Value::Map(pairs)));
+        steps.push(Value::Map(bindings.collect()));
     }
     let functions =
         functions.iter().map(|f| reader.function(f).map(Value::Str)).collect::<Result<Vec<_>>>()?;
@@ -91,6 +103,9 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     model.format = "onnx";
     model.origin = head.origin();
     model.metadata.splice(0..0, head.metadata(&graph.name, functions));
+    if !steps.is_empty() {
+        model.metadata.push(("training_info".to_owned(), Value::List(steps)));
+    }
     model.graph = Some(graph);
     Ok(model)
 }

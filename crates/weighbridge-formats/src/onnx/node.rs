@@ -1,8 +1,11 @@
 //! `NodeProto` and `AttributeProto`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use weighbridge_model::{Attribute, Error, Node, Result, Role, TensorId, Value};
+use weighbridge_model::{
+    Attribute, DType, Error, Layout, Memory, Node, Place, Result, Role, Tensor, TensorId, Value,
+};
 
 use super::check::label;
 use super::graph::{Reader, Scope};
@@ -85,13 +88,19 @@ impl Reader {
             {
                 scope.inline(output, id);
             }
+            if let ("Constant", Attribute::Value(value)) = (node.op.as_str(), &read.1)
+                && let Some(tensor) = plain_constant(&format!("{owner}@{}", read.0), &read.0, value)
+            {
+                let id = self.push(tensor, &attribute)?;
+                output.into_iter().for_each(|output| scope.inline(output, id));
+            }
             node.attributes.push(read);
         }
         scope.graph.nodes.push(node);
         Ok(())
     }
 
-    fn attribute(
+    pub(super) fn attribute(
         &mut self,
         scope: &mut Scope,
         message: &Message<'_>,
@@ -212,8 +221,11 @@ impl Reader {
     }
 
     fn sparse_constant(&mut self, message: &Message<'_>, name: String) -> Result<Value> {
-        let Sparse { values, indices, dims } =
+        let Sparse { dense, values, indices, dims } =
             tensor::read_sparse(message, Some(name), &self.limits, &mut self.external)?;
+        if let Some(dense) = dense {
+            self.push(dense.with_role(Role::Constant, false), message)?;
+        }
         let values = self.push(values.with_role(Role::Constant, false), message)?;
         let indices = self.push(indices.with_role(Role::Constant, false), message)?;
         let dims = dims.iter().map(|&d| Value::Int(d as i64)).collect();
@@ -223,6 +235,36 @@ impl Reader {
             ("dims".to_owned(), Value::List(dims)),
         ]))
     }
+}
+
+/// The tensor that a `Constant` node holds as plain numbers or strings; `None` where this is none of those forms.
+fn plain_constant(name: &str, form: &str, value: &Value) -> Option<Tensor> {
+    let (dtype, shape) = match (form, value) {
+        ("value_float", Value::Float(_)) => (DType::F32, Vec::new()),
+        ("value_int", Value::Int(_)) => (DType::I64, Vec::new()),
+        ("value_string", Value::Str(_) | Value::Bytes(_)) => (DType::Str, Vec::new()),
+        ("value_floats", Value::List(items)) => (DType::F32, vec![items.len() as u64]),
+        ("value_ints", Value::List(items)) => (DType::I64, vec![items.len() as u64]),
+        ("value_strings", Value::List(items)) => (DType::Str, vec![items.len() as u64]),
+        _ => return None,
+    };
+    let mut bytes = Vec::new();
+    for item in value.as_list().unwrap_or(std::slice::from_ref(value)) {
+        match (dtype, item) {
+            (DType::F32, Value::Float(x)) => bytes.extend((*x as f32).to_le_bytes()),
+            (DType::I64, Value::Int(i)) => bytes.extend(i.to_le_bytes()),
+            (DType::Str, _) => {}
+            _ => return None,
+        }
+    }
+    let is_text = dtype == DType::Str;
+    let stored = if is_text { vec![0] } else { shape.clone() };
+    let storage = Arc::new(Memory::new(bytes));
+    let mut tensor = Tensor::contiguous(name, dtype, stored, storage, &Place::default()).ok()?;
+    if is_text {
+        (tensor.shape, tensor.layout) = (shape, Layout::Opaque);
+    }
+    Some(tensor.with_role(Role::Constant, false))
 }
 
 /// Text, or the count of bytes that are none.

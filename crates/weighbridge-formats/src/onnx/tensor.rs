@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use weighbridge_model::storage::Memory;
-use weighbridge_model::{DType, Error, Layout, Limits, Place, Result, Storage, Tensor, element_count};
+use weighbridge_model::storage::{self, Memory, Pattern};
+use weighbridge_model::{DType, Error, Layout, Limits, Place, Result, Storage, Tensor, View, element_count};
 
 use super::external::{Entry, External};
 use super::{graph, typed};
@@ -181,8 +181,10 @@ pub(super) fn read(
     Tensor::contiguous(name, dtype, header.dims, storage, &place)
 }
 
-/// A sparse tensor: its values, their indices, and the shape that they are spread over.
+/// A sparse tensor: the dense one that it stands for, unless that is too large to be gone through; its values, their
+/// indices, and the shape that they are spread over.
 pub(super) struct Sparse {
+    pub(super) dense: Option<Tensor>,
     pub(super) values: Tensor,
     pub(super) indices: Tensor,
     pub(super) dims: Vec<u64>,
@@ -211,7 +213,34 @@ pub(super) fn read_sparse(
     let (Some(values), Some(indices)) = (values, indices) else {
         return Err(Error::malformed(message.place(), "a sparse tensor without values or without indices"));
     };
-    let values = read(&values, name, limits, external)?;
-    let indices = read(&indices, Some(format!("{}.indices", values.name)), limits, external)?;
-    Ok(Sparse { values, indices, dims })
+    let mut values = read(&values, name, limits, external)?;
+    let mut indices = read(&indices, Some(format!("{}.indices", values.name)), limits, external)?;
+    let dense = dense(&values, &indices, &dims);
+    if dense.is_some() {
+        values.name.push_str(".values");
+        (values.in_state_dict, indices.in_state_dict) = (false, false);
+    }
+    Ok(Sparse { dense, values, indices, dims })
+}
+
+/// Indices are positions in the dense tensor, `[entries]`, or coordinates, `[entries, dimensions]`; in order.
+fn dense(values: &Tensor, indices: &Tensor, dims: &[u64]) -> Option<Tensor> {
+    let mut columns = indices.clone();
+    let shape = match *indices.shape {
+        [entries] => {
+            columns.shape = vec![1, entries];
+            columns.layout = Layout::Strided(View::contiguous(&columns.shape, 0));
+            vec![element_count(dims)?]
+        }
+        [entries, rank] => {
+            columns.shape = vec![rank, entries];
+            let strides = vec![1, i64::try_from(rank).ok()?];
+            columns.layout = Layout::Strided(View { offset: 0, strides });
+            dims.to_vec()
+        }
+        _ => return None,
+    };
+    let pattern = Pattern::Coordinates { indices: columns, coalesced: true };
+    let storage = Arc::new(storage::Sparse::new(shape, pattern, values.clone()).ok()?);
+    Tensor::contiguous(&values.name, values.dtype, dims.to_vec(), storage, &Place::default()).ok()
 }

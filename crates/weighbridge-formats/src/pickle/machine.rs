@@ -54,7 +54,7 @@ impl<'a> Machine<'a> {
             let code = self.take(1).map_err(|_| fault("the pickle ends without STOP".into()))?[0];
             if code == op::STOP {
                 let root = self.pop().map_err(|what| fault(format!("STOP: {what}")))?;
-                return Ok(Pickle { nodes: self.nodes, root, protocol: self.protocol });
+                return Ok(Pickle { nodes: self.nodes, root, protocol: self.protocol, len: self.at });
             }
             let named = |what: String| match op::name(code) {
                 Some(name) => fault(format!("{name}: {what}")),

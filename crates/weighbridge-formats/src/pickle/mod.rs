@@ -86,6 +86,8 @@ pub struct Pickle {
     pub root: NodeId,
     /// The protocol it states, 0 where it states none.
     pub protocol: u8,
+    /// Length in bytes, STOP included: what follows is no part of it.
+    pub len: usize,
 }
 
 /// Interprets the pickle at the start of `bytes`.
@@ -105,6 +107,25 @@ impl Pickle {
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// What each reference to something outside of the pickle is called there.
+    pub fn references(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.iter().filter_map(|node| match node {
+            Node::Persistent(id) => Some(*id),
+            _ => None,
+        })
+    }
+
+    /// Puts nodes in the place of references, where `meant` knows what a reference's id stands for.
+    pub fn resolve(&mut self, meant: impl Fn(&Pickle, NodeId) -> Option<Node>) {
+        for at in 0..self.nodes.len() {
+            if let Node::Persistent(id) = self.nodes[at]
+                && let Some(node) = meant(self, id)
+            {
+                self.nodes[at] = node;
+            }
+        }
     }
 
     /// Every class and function that is named, in the order of the pickle; used or not.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use weighbridge_model::{Memory, PerUnit, Result, Storage, Tensor, Value, View, dtype};
+use weighbridge_model::{PerUnit, Result, Storage, Tensor, Value, View, dtype};
 
 use super::names::{modern_module, numpy_dtype};
 use super::rebuild::Rebuilder;
 use crate::pickle::{Node, NodeId, Object};
+use crate::source::Source;
 
 /// A NumPy dtype: ours, and whether bytes stand in the other order.
 struct ArrayType {
@@ -84,36 +85,62 @@ impl Rebuilder<'_> {
         Some(ArrayType { dtype, big_endian })
     }
 
-    /// Raw bytes in any of the ways in which Python 2 and 3 pickle them.
     fn data(&self, id: NodeId) -> Result<Option<Arc<dyn Storage>>> {
+        self.raw(id)?.map(|source| source.storage(0, source.len())).transpose()
+    }
+
+    /// Raw bytes in any of the ways in which Python 2 and 3 pickle them.
+    pub(super) fn raw(&self, id: NodeId) -> Result<Option<Source>> {
+        let memory = |bytes: &[u8]| Source::memory(self.place().source, bytes);
+        if let Some(text) = self.text_of(id) {
+            let key = (text, text == id);
+            if let Some(source) = self.decoded.borrow().get(&key) {
+                return Ok(Some(source.clone()));
+            }
+            let source = match self.pickle.node(text) {
+                // Protocol 2 has no bytes: each is a character of Latin-1.
+                Node::Str(text) if !key.1 => {
+                    let bytes: Result<Vec<u8>, _> =
+                        text.chars().map(|c| u8::try_from(u32::from(c))).collect();
+                    memory(&bytes.map_err(|_| self.fault("bytes with characters beyond Latin-1"))?)
+                }
+                Node::Str(text) => memory(text.as_bytes()),
+                Node::Unescaped(bytes) => memory(bytes),
+                _ => return Ok(None),
+            };
+            self.decoded.borrow_mut().insert(key, source.clone());
+            return Ok(Some(source));
+        }
         Ok(Some(match self.pickle.node(id) {
             Node::Bytes(range) => self.records.within_pickle(self.bytes, range.clone())?,
-            Node::Unescaped(bytes) => Arc::new(Memory::new(bytes.clone())),
-            Node::Str(text) => Arc::new(Memory::new(text.as_bytes())),
-            Node::Object(call) if self.is(call.callable, "_codecs", "encode") => {
-                // Protocol 2 has no bytes: each is a character of Latin-1.
-                let Some(args) = self.pickle.sequence(call.args) else { return Ok(None) };
-                let Some(text) = args.first().and_then(|&a| self.pickle.str(a)) else { return Ok(None) };
-                let bytes: Result<Vec<u8>, _> = text.chars().map(|c| u8::try_from(u32::from(c))).collect();
-                let bytes = bytes.map_err(|_| self.fault("bytes with characters beyond Latin-1"))?;
-                Arc::new(Memory::new(bytes))
-            }
             Node::Object(call)
                 if self.is(call.callable, "builtins", "bytes")
                     && self.pickle.sequence(call.args).is_some_and(<[_]>::is_empty) =>
             {
-                Arc::new(Memory::new([]))
+                memory(&[])
             }
             Node::Object(call) if self.is(call.callable, "builtins", "bytearray") => {
                 // One deep: a bytearray of a bytearray is nobody's pickle, and could be nested without end.
                 let nested = |id| matches!(self.pickle.node(id), Node::Object(o) if !self.is(o.callable, "_codecs", "encode"));
                 return match self.pickle.sequence(call.args) {
-                    Some(&[inner, ..]) if !nested(inner) => self.data(inner),
+                    Some(&[inner, ..]) if !nested(inner) => self.raw(inner),
                     _ => Ok(None),
                 };
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// The node of the text that stands for bytes: itself, or what `_codecs.encode` is called with.
+    pub(super) fn text_of(&self, id: NodeId) -> Option<NodeId> {
+        match self.pickle.node(id) {
+            Node::Str(_) | Node::Unescaped(_) => Some(id),
+            Node::Object(call) if self.is(call.callable, "_codecs", "encode") => {
+                let text = *self.pickle.sequence(call.args)?.first()?;
+                self.pickle.str(text).map(|_| text)
+            }
+            _ => None,
+        }
     }
 
     /// Whether a node is this class or function.

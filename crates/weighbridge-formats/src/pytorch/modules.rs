@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
             .collect()
     }
 
-    fn plain(&self, id: NodeId, lists: bool) -> Option<Value> {
+    pub(super) fn plain(&self, id: NodeId, lists: bool) -> Option<Value> {
         Some(match self.reader.pickle.node(id) {
             Node::None => Value::Null,
             Node::Bool(b) => Value::Bool(*b),

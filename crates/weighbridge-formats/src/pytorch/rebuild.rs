@@ -1,14 +1,19 @@
 //! The calls by which torch pickles a tensor, read as tensors.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use weighbridge_model::{
     DType, Error, Layout, Limits, Memory, PerUnit, Place, Result, Role, Storage, Tensor, View,
 };
 
+use super::legacy;
 use super::names::{modern_module, storage_dtype, torch_dtype};
 use super::records::Records;
+use super::sparse;
 use crate::pickle::{Node, NodeId, Object, Pickle};
+use crate::source::Source;
 
 /// Longest list of per-channel scales that is taken; one a channel, so far beyond any real layer.
 const MAX_CHANNELS: u64 = 1 << 22;
@@ -20,26 +25,40 @@ pub struct Rebuilder<'a> {
     /// Its bytes.
     pub bytes: &'a [u8],
     /// Where the storages are.
-    pub records: &'a Records,
+    pub records: &'a dyn Records,
     /// What the file may ask for.
     pub limits: &'a Limits,
+    /// Storages that stand within the pickle, by the node of their bytes.
+    nested: RefCell<HashMap<NodeId, Stored>>,
+    /// Bytes that were written as text, by the node of the text and whether they are it as it is: many arrays may
+    /// name one text.
+    pub(super) decoded: RefCell<HashMap<(NodeId, bool), Source>>,
 }
 
 /// What a call turned out to make.
 pub enum Rebuilt {
     /// A tensor, still without a name.
     Tensor(Tensor),
-    /// A sparse tensor, by its dense components.
-    Sparse(Vec<(&'static str, NodeId)>),
+    /// A sparse tensor: the dense one, or why there is none; and its parts.
+    Sparse(Box<Result<Tensor, String>>, Vec<(&'static str, NodeId)>),
 }
 
-/// A reference to a storage.
+/// A reference to a storage, or to part of one.
+#[derive(Clone)]
 struct Stored {
     storage: Arc<dyn Storage>,
     dtype: Option<DType>,
+    big_endian: bool,
+    /// The part, in elements.
+    part: Option<(u64, u64)>,
 }
 
-impl Rebuilder<'_> {
+impl<'a> Rebuilder<'a> {
+    /// Over a pickle, which `bytes` begin with.
+    pub fn new(pickle: &'a Pickle, bytes: &'a [u8], records: &'a dyn Records, limits: &'a Limits) -> Self {
+        Rebuilder { pickle, bytes, records, limits, nested: RefCell::default(), decoded: RefCell::default() }
+    }
+
     /// The tensor that an object stands for; `None` where it stands for something else.
     ///
     /// # Errors
@@ -88,6 +107,31 @@ impl Rebuilder<'_> {
                 (tensor.shape, tensor.layout) = (shape, Layout::Opaque);
                 tensor
             }
+            // Parameters and variables before 0.4: the class called with the tensor.
+            ("torch.nn.parameter", "Parameter" | "Buffer") | ("torch.autograd.variable", "Variable") => {
+                let Some(&data) = args.first() else { return Ok(None) };
+                let role = if name == "Parameter" { Role::Parameter } else { Role::Buffer };
+                return Ok(match self.inner(data, depth)? {
+                    Some(Rebuilt::Tensor(t)) if name != "Variable" => {
+                        Some(Rebuilt::Tensor(t.with_role(role, false)))
+                    }
+                    other => other,
+                });
+            }
+            ("copyreg", "__newobj__") => {
+                let Some((&class, args)) = args.split_first() else { return Ok(None) };
+                return match (self.pickle.global(class), args) {
+                    (Some(("torch.nn.parameter", "Parameter")), &[data]) => {
+                        let rebuilt = self.inner(data, depth)?;
+                        Ok(rebuilt.map(|r| match r {
+                            Rebuilt::Tensor(t) => Rebuilt::Tensor(t.with_role(Role::Parameter, false)),
+                            other => other,
+                        }))
+                    }
+                    (Some(("torch.autograd.variable", "Variable")), &[data]) => self.inner(data, depth),
+                    _ => Ok(None),
+                };
+            }
             (
                 "torch._utils",
                 "_rebuild_device_tensor_from_cpu_tensor"
@@ -108,7 +152,17 @@ impl Rebuilder<'_> {
                 Some(tensor) => Ok(Some(Rebuilt::Tensor(tensor))),
                 None => self.rebuild_call(object.callable, object.args, depth + 1),
             },
+            Node::Persistent(key) => Ok(self.kept(*key).map(Rebuilt::Tensor)),
             _ => Ok(None),
+        }
+    }
+
+    /// The tensor that the container keeps outside of the pickle.
+    fn kept(&self, key: NodeId) -> Option<Tensor> {
+        match self.pickle.node(key) {
+            Node::Str(key) => self.records.tensor(key),
+            Node::Int(key) => self.records.tensor(&key.to_string()),
+            _ => None,
         }
     }
 
@@ -155,7 +209,16 @@ impl Rebuilder<'_> {
             shape[last] = shape[last].saturating_mul(2);
             strides[..last].iter_mut().for_each(|s| *s = s.saturating_mul(2));
         }
-        let storage = match self.records.big_endian && dtype.swap_width() > 1 {
+        if let Some((first, count)) = stored.part {
+            let view = View { offset, strides: strides.clone() };
+            if view.bounds(&shape).is_some_and(|(_, end)| end > count) {
+                return Err(
+                    self.fault(format!("{shape:?} at {offset} in a part of {count} elements of a storage"))
+                );
+            }
+            offset = offset.saturating_add(first);
+        }
+        let storage = match stored.big_endian && dtype.swap_width() > 1 {
             true => Arc::new(PerUnit::swapped(stored.storage, dtype.swap_width())) as Arc<dyn Storage>,
             false => stored.storage,
         };
@@ -229,17 +292,33 @@ impl Rebuilder<'_> {
             Node::Object(call) => self.pickle.sequence(call.args).and_then(|a| self.pickle.str(*a.first()?)),
             _ => self.pickle.global(layout).map(|(_, name)| name),
         };
-        let names: &[&'static str] = match layout.map(|l| l.trim_start_matches("torch.")) {
-            Some("sparse_coo") => &["indices", "values"],
-            Some("sparse_csr" | "sparse_bsr") => &["crow_indices", "col_indices", "values"],
-            Some("sparse_csc" | "sparse_bsc") => &["ccol_indices", "row_indices", "values"],
+        let layout = layout.unwrap_or_default().trim_start_matches("torch.");
+        let names: &[&'static str] = match layout {
+            "sparse_coo" => &["indices", "values"],
+            "sparse_csr" | "sparse_bsr" => &["crow_indices", "col_indices", "values"],
+            "sparse_csc" | "sparse_bsc" => &["ccol_indices", "row_indices", "values"],
             _ => return Err(Error::unsupported(self.place(), "a sparse tensor of an unknown layout")),
         };
         let data = self.items(self.arg(args, 1)?, "sparse components")?;
         if data.len() < names.len() {
             return Err(self.fault("a sparse tensor without its components"));
         }
-        Ok(Rebuilt::Sparse(names.iter().copied().zip(data.iter().copied()).collect()))
+        let parts = names
+            .iter()
+            .zip(data)
+            .map(|(name, &id)| match self.inner(id, 0)? {
+                Some(Rebuilt::Tensor(tensor)) => Ok(tensor),
+                _ => Err(self.fault(format!("a sparse tensor whose {name} are no tensor"))),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let shape = match data.get(names.len()) {
+            Some(&size) => self.sizes(size)?,
+            None => return Err(self.fault("a sparse tensor without its size")),
+        };
+        let coalesced =
+            data.get(names.len() + 1).is_some_and(|&flag| matches!(self.pickle.node(flag), Node::Bool(true)));
+        let dense = sparse::dense(layout, parts, shape, coalesced, &self.place());
+        Ok(Rebuilt::Sparse(Box::new(dense), names.iter().copied().zip(data.iter().copied()).collect()))
     }
 
     /// A raw storage that was pickled by itself, as a vector.
@@ -247,23 +326,31 @@ impl Rebuilder<'_> {
     /// # Errors
     /// As the storage's own.
     pub fn bare_storage(&self, id: NodeId) -> Result<Option<Tensor>> {
-        let Node::Persistent(_) = self.pickle.node(id) else { return Ok(None) };
+        if let Node::Persistent(key) = self.pickle.node(id)
+            && let Some(tensor) = self.kept(*key)
+        {
+            return Ok(Some(tensor));
+        }
         let stored = self.stored(id)?;
         let dtype = stored.dtype.unwrap_or(DType::U8);
-        let count = stored.storage.len() * 8 / u64::from(dtype.bits().max(1));
-        let mut tensor = Tensor::contiguous("", dtype, vec![count], stored.storage, &self.place())?;
-        if self.records.big_endian && dtype.swap_width() > 1 {
+        let all = stored.storage.len().saturating_mul(8) / u64::from(dtype.bits().max(1));
+        let (first, count) = stored.part.unwrap_or((0, all));
+        let view = View { offset: first, strides: vec![1] };
+        let mut tensor = Tensor::strided("", dtype, vec![count], view, stored.storage, &self.place())?;
+        if stored.big_endian && dtype.swap_width() > 1 {
             tensor.storage = Arc::new(PerUnit::swapped(tensor.storage, dtype.swap_width()));
         }
         Ok(Some(tensor.with_role(Role::Other, true)))
     }
 
-    /// The persistent id `('storage', class, key, location, numel)`.
+    /// The persistent id `('storage', class, key, location, numel)`, in legacy files with a sixth item for
+    /// parts of storages; or a storage that was pickled without torch.save, which is one within the pickle.
     fn stored(&self, id: NodeId) -> Result<Stored> {
-        let Node::Persistent(pid) = self.pickle.node(id) else {
-            return Err(self.fault("a tensor over something that is no storage"));
+        let pid = match self.pickle.node(id) {
+            Node::Persistent(pid) => self.items(*pid, "persistent id")?,
+            Node::Object(call) if self.is_loaded_storage(call) => return self.nested(call),
+            _ => return Err(self.fault("a tensor over something that is no storage")),
         };
-        let pid = self.items(*pid, "persistent id")?;
         if pid.len() < 5 || self.pickle.str(pid[0]) != Some("storage") {
             return Err(self.fault("a persistent id that names no storage"));
         }
@@ -284,12 +371,46 @@ impl Rebuilder<'_> {
         let width = dtype.map_or(8, DType::bits);
         if width >= 8 && numel.checked_mul(u64::from(width / 8)).is_none_or(|n| n > storage.len()) {
             let what = format!(
-                "storage '{key}' should have {numel} elements, and its entry has {} bytes",
+                "storage '{key}' should have {numel} elements, and there are {} bytes",
                 storage.len()
             );
             return Err(self.fault(what));
         }
-        Ok(Stored { storage, dtype })
+        let part = match pid.get(5).and_then(|&view| self.pickle.sequence(view)) {
+            Some(&[_, first, count]) => {
+                let first = self.unsigned(first, "storage offset")?;
+                let count = self.unsigned(count, "storage size")?;
+                if first.checked_add(count).is_none_or(|end| end > numel) {
+                    return Err(self.fault(format!("a part of {count} elements leaves storage '{key}'")));
+                }
+                Some((first, count))
+            }
+            _ => None,
+        };
+        Ok(Stored { storage, dtype, big_endian: self.records.big_endian(), part })
+    }
+
+    /// Whether an object is a storage that stands within the pickle.
+    pub(super) fn is_loaded_storage(&self, object: &Object) -> bool {
+        self.is(object.callable, "torch.storage", "_load_from_bytes")
+    }
+
+    /// `_load_from_bytes(bytes)`: a legacy file of one storage, within the pickle.
+    fn nested(&self, call: &Object) -> Result<Stored> {
+        let bytes = self.arg(self.items(call.args, "a call's arguments")?, 0)?;
+        let key = self.text_of(bytes).unwrap_or(bytes);
+        if let Some(stored) = self.nested.borrow().get(&key) {
+            return Ok(stored.clone());
+        }
+        let file =
+            self.raw(bytes)?.ok_or_else(|| self.fault("a storage within the pickle that is no bytes"))?;
+        let (records, bytes_, pickle) = legacy::open(&file, 0..file.len(), self.limits)?;
+        if !matches!(pickle.node(pickle.root), Node::Persistent(_)) {
+            return Err(self.fault("a storage within the pickle that is no storage"));
+        }
+        let stored = Rebuilder::new(&pickle, &bytes_, &records, self.limits).stored(pickle.root)?;
+        self.nested.borrow_mut().insert(key, stored.clone());
+        Ok(stored)
     }
 
     fn dtype(&self, id: NodeId) -> Result<DType> {

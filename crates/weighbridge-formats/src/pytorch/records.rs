@@ -1,117 +1,129 @@
-//! Where a PyTorch archive keeps its pickle and its storages.
+//! What a pickle of tensors refers to: storages by key, wherever a container keeps them.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use weighbridge_model::{Error, Memory, Place, Result, Storage};
+use weighbridge_model::{Error, Limits, Place, Result, Storage, Tensor};
 
-use crate::zip::{Archive, Entry};
+use crate::pickle::{self, Node, Pickle};
+use crate::source::Source;
 
-/// An opened archive of `torch.save`.
-pub struct Records {
-    archive: Archive,
-    /// The top folder with its slash; empty where there is none.
-    root: String,
-    /// Whether payloads are big-endian.
-    pub big_endian: bool,
-    /// The serialization version, as the file tells it.
-    pub version: Option<String>,
-    /// One storage a key, so that tied tensors share theirs.
-    storages: RefCell<HashMap<String, Arc<dyn Storage>>>,
+/// First window in which a pickle is looked for, where bytes have to be read.
+const FIRST_WINDOW: u64 = 64 << 10;
+
+/// Where a container keeps its pickle and its storages.
+pub trait Records {
+    /// A place within the pickle.
+    fn place(&self, offset: usize) -> Place;
+
+    /// Bytes within the pickle: in the file itself where they stand there verbatim.
+    ///
+    /// # Errors
+    /// Where the file does not reach that far.
+    fn within_pickle(&self, bytes: &[u8], range: Range<usize>) -> Result<Source>;
+
+    /// The storage of this key, one for each key, so that tied tensors share theirs.
+    ///
+    /// # Errors
+    /// No such storage; damage.
+    fn storage(&self, key: &str) -> Result<Arc<dyn Storage>>;
+
+    /// Whether storages are big-endian.
+    fn big_endian(&self) -> bool {
+        false
+    }
+
+    /// The tensor that the container keeps outside of the pickle under this key.
+    fn tensor(&self, key: &str) -> Option<Tensor> {
+        let _ = key;
+        None
+    }
 }
 
-impl Records {
-    /// Finds the one top folder and reads its small entries.
-    ///
-    /// # Errors
-    /// Two pickles to choose from; a byte order that is neither.
-    pub fn open(archive: Archive) -> Result<Self> {
-        let mut roots = archive.entries().iter().filter_map(|e| {
-            let root = e.name.strip_suffix("data.pkl")?;
-            (root.is_empty() || root.find('/') == Some(root.len() - 1)).then_some((root, e))
-        });
-        let (root, pickle) = roots.next().expect("sniffed");
-        if let Some((other, _)) = roots.next() {
-            let what = format!("two roots, '{root}' and '{other}': which one is meant is anyone's guess");
-            return Err(Error::malformed(archive.place(pickle, 0), what));
-        }
-        let root = root.to_owned();
-        let small = |name: &str| -> Result<Option<String>> {
-            let Some(entry) = archive.entry(&format!("{root}{name}")) else { return Ok(None) };
-            if entry.size > 64 {
-                return Err(Error::malformed(
-                    archive.place(entry, 0),
-                    "is longer than any that torch writes",
-                ));
-            }
-            Ok(Some(String::from_utf8_lossy(&archive.read(entry)?).trim().to_owned()))
-        };
-        let big_endian = match small("byteorder")?.as_deref() {
-            None | Some("little") => false,
-            Some("big") => true,
-            Some(other) => {
-                let entry = archive.entry(&format!("{root}byteorder")).expect("was read");
-                let what = format!("byte order '{}' is neither little nor big", other.escape_debug());
-                return Err(Error::malformed(archive.place(entry, 0), what));
-            }
-        };
-        let version = small("version")?;
-        Ok(Records { root, big_endian, version, storages: RefCell::default(), archive })
-    }
+/// A pickle that stands verbatim in a source.
+#[derive(Debug, Clone)]
+pub struct Verbatim {
+    /// The source.
+    pub source: Source,
+    /// Where the pickle begins.
+    pub at: u64,
+}
 
-    fn pickle_entry(&self) -> &Entry {
-        self.archive.entry(&format!("{}data.pkl", self.root)).expect("found on opening")
-    }
-
-    /// The pickle's bytes.
-    ///
-    /// # Errors
-    /// Damage, or more than headers may have.
-    pub fn pickle(&self) -> Result<Cow<'_, [u8]>> {
-        self.archive.read(self.pickle_entry())
-    }
-
+impl Verbatim {
     /// A place within the pickle.
     pub fn place(&self, offset: usize) -> Place {
-        self.archive.place(self.pickle_entry(), offset as u64)
+        self.source.place(self.at + offset as u64)
     }
 
-    /// Whether the pickle's bytes have the checksum that the archive states.
-    pub fn pickle_is_intact(&self, bytes: &[u8]) -> bool {
-        let mut crc = flate2::Crc::new();
-        crc.update(bytes);
-        crc.sum() == self.pickle_entry().crc32
-    }
-
-    /// Bytes within the pickle as a storage: in the file itself where it is stored verbatim.
+    /// Bytes within the pickle.
     ///
     /// # Errors
-    /// As [`Archive::storage`].
-    pub fn within_pickle(&self, bytes: &[u8], range: Range<usize>) -> Result<Arc<dyn Storage>> {
-        if let Some(whole) = self.archive.stored_at(self.pickle_entry())? {
-            return self.archive.source().storage(whole + range.start as u64, range.len() as u64);
-        }
-        Ok(Arc::new(Memory::new(&bytes[range])))
+    /// Past the end.
+    pub fn part(&self, range: Range<usize>) -> Result<Source> {
+        self.source.part(self.source.name(), self.at + range.start as u64, range.len() as u64)
+    }
+}
+
+/// A bare pickle: everything is within it.
+#[derive(Debug)]
+pub struct Bare(pub Verbatim);
+
+impl Records for Bare {
+    fn place(&self, offset: usize) -> Place {
+        self.0.place(offset)
     }
 
-    /// The storage of this key.
-    ///
-    /// # Errors
-    /// No such entry; as [`Archive::storage`].
-    pub fn storage(&self, key: &str) -> Result<Arc<dyn Storage>> {
-        if let Some(storage) = self.storages.borrow().get(key) {
-            return Ok(storage.clone());
-        }
-        let name = format!("{}data/{key}", self.root);
-        let entry = self.archive.entry(&name).ok_or_else(|| {
-            let what = format!("no entry '{}' for storage '{}'", name.escape_debug(), key.escape_debug());
-            Error::malformed(self.place(0), what)
-        })?;
-        let storage = self.archive.storage(entry)?;
-        self.storages.borrow_mut().insert(key.to_owned(), storage.clone());
-        Ok(storage)
+    fn within_pickle(&self, _: &[u8], range: Range<usize>) -> Result<Source> {
+        self.0.part(range)
     }
+
+    fn storage(&self, key: &str) -> Result<Arc<dyn Storage>> {
+        let what =
+            format!("storage '{}' is outside of the pickle, and nothing else is here", key.escape_debug());
+        Err(Error::malformed(self.place(0), what))
+    }
+}
+
+/// The pickle that begins at `at` and ends before `end`, with the bytes that it was read from.
+///
+/// # Errors
+/// What is no pickle; one that is cut off.
+pub fn pickle_at<'a>(
+    source: &'a Source,
+    at: u64,
+    end: u64,
+    limits: &Limits,
+) -> Result<(Cow<'a, [u8]>, Pickle)> {
+    let left = end.min(source.len()).saturating_sub(at);
+    // Mapped bytes cost nothing until they are looked at; others are read as far as it takes.
+    let is_mapped = matches!(source.prefix(at, 0)?, Cow::Borrowed(_));
+    let most = if is_mapped { left } else { left.min(limits.header_bytes) };
+    let mut len = if is_mapped { most } else { most.min(FIRST_WINDOW) };
+    loop {
+        let bytes = source.window(at, len)?;
+        match pickle::read(&bytes, limits) {
+            Ok(pickle) => return Ok((bytes, pickle)),
+            Err(fault) if len == most => {
+                return Err(Error::malformed(source.place(at + fault.offset as u64), fault.what));
+            }
+            Err(_) => len = len.saturating_mul(8).min(most),
+        }
+    }
+}
+
+/// Puts classes in the place of references to them: whole modules were saved with their source code, as
+/// `('module', class, file, code)`, in tar files without the word.
+pub fn resolve_containers(pickle: &mut Pickle) {
+    pickle.resolve(|pickle, id| {
+        let class = match pickle.sequence(id)? {
+            [class, _, _] => *class,
+            [word, class, ..] if pickle.str(*word) == Some("module") => *class,
+            _ => return None,
+        };
+        match pickle.node(class) {
+            Node::Global(class) => Some(Node::Global(class.clone())),
+            _ => None,
+        }
+    });
 }

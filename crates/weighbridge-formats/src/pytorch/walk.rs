@@ -10,7 +10,8 @@ use weighbridge_model::{
 use super::danger;
 use super::rebuild::{Rebuilder, Rebuilt};
 use super::records::Records;
-use crate::pickle::{self, Node, NodeId, Object};
+use super::script::Classes;
+use crate::pickle::{Node, NodeId, Object, Pickle};
 
 /// Visits to containers allowed per node of the pickle. A tree that shares its parts is walked once for each way to
 /// them, and a file of a few bytes can share its way to billions.
@@ -22,48 +23,19 @@ const KEY_ITEMS: usize = 8;
 /// Most bytes of all tensors' names together.
 const NAME_BYTES: u64 = 64 << 20;
 
-fn visits(pickle: &pickle::Pickle) -> u64 {
+fn visits(pickle: &Pickle) -> u64 {
     pickle.node_count() as u64 * REVISITS + FREE_VISITS
 }
 
 /// Code of the finding on a sparse tensor.
 const SPARSE: &str = "F103";
 
-/// Reads the archive's pickle as a model.
+/// Reads a pickle as a model, without a word on its origin.
 ///
 /// # Errors
-/// A pickle that cannot be interpreted, tensors that contradict their storages, nesting without end.
-pub fn model(records: &Records, limits: &Limits) -> Result<Model> {
-    let bytes = records.pickle()?;
-    let pickle = pickle::read(&bytes, limits)
-        .map_err(|fault| Error::malformed(records.place(fault.offset), fault.what))?;
-    let reader = Rebuilder { pickle: &pickle, bytes: &bytes, records, limits };
-    let mut walk = Walk {
-        reader,
-        model: Model::default(),
-        path: String::new(),
-        on_path: HashSet::new(),
-        visits_left: visits(&pickle),
-        name_bytes: 0,
-        state: State { in_state_dict: true, role: None },
-        listed: HashSet::new(),
-        outside: Vec::new(),
-    };
-    walk.root(pickle.root)?;
-    let mut model = walk.model;
-    let version = records.version.as_deref().map(|v| format!(", version {v}")).unwrap_or_default();
-    let order = if records.big_endian { ", big-endian" } else { "" };
-    model.origin = format!("torch.save zip{version}, pickle protocol {}{order}", pickle.protocol);
-    model.findings.extend(danger::finding(&pickle));
-    if !records.pickle_is_intact(&bytes) {
-        model.findings.push(Finding::new(
-            "F102",
-            Severity::Warning,
-            "the checksum of data.pkl does not match: it was damaged, or saved without checksums",
-            "compare the file with its source; torch.serialization.set_crc32_options(False) saves without",
-        ));
-    }
-    Ok(model)
+/// Tensors that contradict their storages, nesting without end.
+pub fn model(records: &dyn Records, bytes: &[u8], pickle: &Pickle, limits: &Limits) -> Result<Model> {
+    Walk::new(Rebuilder::new(pickle, bytes, records, limits)).model(pickle.root)
 }
 
 /// What holds for tensors below the current path.
@@ -86,9 +58,37 @@ pub(super) struct Walk<'a> {
     pub listed: HashSet<NodeId>,
     /// Attributes of modules that may hold further tensors, with their paths.
     pub outside: Vec<(String, NodeId)>,
+    /// Classes of a TorchScript archive.
+    pub classes: Option<&'a Classes<'a>>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// Before the root of the reader's pickle.
+    pub fn new(reader: Rebuilder<'a>) -> Self {
+        Walk {
+            visits_left: visits(reader.pickle),
+            reader,
+            model: Model::default(),
+            path: String::new(),
+            on_path: HashSet::new(),
+            name_bytes: 0,
+            state: State { in_state_dict: true, role: None },
+            listed: HashSet::new(),
+            outside: Vec::new(),
+            classes: None,
+        }
+    }
+
+    /// Walks from the root.
+    ///
+    /// # Errors
+    /// Tensors that contradict their storages, nesting without end.
+    pub fn model(mut self, root: NodeId) -> Result<Model> {
+        self.root(root)?;
+        self.model.findings.extend(danger::finding(self.reader.pickle));
+        Ok(self.model)
+    }
+
     fn root(&mut self, root: NodeId) -> Result<()> {
         let Some(entries) = self.mapping(root).filter(|_| self.module(root).is_none()) else {
             if let Some(value) = self.value(root)? {
@@ -105,7 +105,7 @@ impl Walk<'_> {
             }
             self.rest()?;
             let ids: Vec<TensorId> = self.model.tensors[first..].iter().map(|t| t.id).collect();
-            let is_tensor = ids.len() == 1 && self.model.tensor(ids[0]).name == key;
+            let is_tensor = ids.first().is_some_and(|&first| self.model.tensor(first).name == key);
             let is_sparse =
                 self.model.findings.iter().any(|f| f.code == SPARSE && f.tensor.as_ref() == Some(&key));
             if !ids.is_empty() && !is_tensor && !is_sparse {
@@ -242,6 +242,12 @@ impl Walk<'_> {
             self.push(id, tensor)?;
             return Ok(None);
         }
+        if self.reader.is_loaded_storage(object) {
+            if let Some(tensor) = self.reader.bare_storage(id).map_err(|e| in_tensor(e, &self.path))? {
+                self.push(id, tensor)?;
+            }
+            return Ok(None);
+        }
         if let Some(value) = self.reader.scalar(object)? {
             return Ok(Some(value));
         }
@@ -250,22 +256,39 @@ impl Walk<'_> {
                 self.push(id, tensor)?;
                 return Ok(None);
             }
-            Some(Rebuilt::Sparse(components)) => {
-                self.model.findings.push(
-                    Finding::new(
-                        SPARSE,
-                        Severity::Info,
-                        "a sparse tensor, listed by its dense components",
-                        "figures are those of the stored values; zeros that are not stored do not count",
-                    )
-                    .with_tensor(&self.path),
-                );
-                for (name, component) in components {
-                    self.below(name, component)?;
+            Some(Rebuilt::Sparse(dense, parts)) => {
+                if let Err(why) = &*dense {
+                    self.model.findings.push(
+                        Finding::new(
+                            SPARSE,
+                            Severity::Info,
+                            format!("a sparse tensor, listed by its parts alone: {why}"),
+                            "figures are those of the stored values; zeros that are not stored do not count",
+                        )
+                        .with_tensor(&self.path),
+                    );
                 }
+                let before = self.state;
+                if let Ok(dense) = *dense {
+                    self.push(id, dense)?;
+                    self.state = State { in_state_dict: false, role: Some(Role::Other) };
+                }
+                for (name, part) in parts {
+                    self.below(name, part)?;
+                }
+                self.state = before;
                 return Ok(None);
             }
             None => {}
+        }
+        if let Some(value) = self.script_module(id, object)? {
+            return Ok(Some(value));
+        }
+        if let Some(value) = self.wrapper(object)? {
+            return Ok(Some(value));
+        }
+        if let Some(inner) = self.tagged(object) {
+            return self.value(inner);
         }
         if let Some(module) = self.module(id) {
             if self.listed.contains(&id) && !self.state.in_state_dict {
@@ -282,13 +305,29 @@ impl Walk<'_> {
         self.opaque(object).map(Some)
     }
 
+    /// What TorchScript wraps to note its type: a list of numbers, a typed container.
+    fn tagged(&self, object: &Object) -> Option<NodeId> {
+        match self.reader.pickle.global(object.callable)? {
+            (
+                "torch.jit._pickle",
+                "restore_type_tag" | "build_intlist" | "build_doublelist" | "build_boollist"
+                | "build_tensorlist",
+            ) => self.reader.pickle.sequence(object.args)?.first().copied(),
+            _ => None,
+        }
+    }
+
     /// An object of a class that means nothing to us: shown by name, and looked into for tensors.
     fn opaque(&mut self, object: &Object) -> Result<Value> {
         let class = self.class(object);
         let mut state = Vec::new();
+        let pickle = self.reader.pickle;
+        let is_attributes = |id| matches!(pickle.node(id), Node::None | Node::Dict(_));
         let attributes: Vec<NodeId> = match object.state.map(|s| (s, self.reader.pickle.node(s))) {
             // (attributes, slots)
-            Some((_, Node::Tuple(pair))) if pair.len() == 2 => pair.clone(),
+            Some((_, Node::Tuple(pair))) if pair.len() == 2 && pair.iter().all(|&id| is_attributes(id)) => {
+                pair.clone()
+            }
             Some((s, _)) => vec![s],
             None => Vec::new(),
         };
@@ -438,7 +477,9 @@ impl Walk<'_> {
         }
         let mut tensor =
             Tensor { name: self.path.clone(), in_state_dict: self.state.in_state_dict, ..tensor };
-        if let Some(role) = self.state.role {
+        if let Some(role) = self.state.role
+            && tensor.role != Role::Packed
+        {
             tensor = tensor.with_role(role, false);
         }
         self.model.push(tensor);

@@ -8,8 +8,11 @@ use super::{codes, elements, error, names, read, sniff};
 #[test]
 fn tensors_are_listed_wherever_they_stand() {
     let model = read(&specimen());
-    assert_eq!(names(&model), ["w", "i", "sparse", "sparse.indices", "c@value", "inner", "f@value"]);
-    assert_eq!(elements(&model.tensors[6]), [1], "any nonzero number is true");
+    assert_eq!(
+        names(&model),
+        ["w", "i", "sparse", "sparse.values", "sparse.indices", "c@value", "inner", "f@value"]
+    );
+    assert_eq!(elements(&model.tensors[7]), [1], "any nonzero number is true");
     assert_eq!(model.metadata("sparse shape of sparse"), Some(&Value::List(vec![Value::Int(9)])));
 }
 
@@ -38,13 +41,17 @@ fn the_graph_has_its_nodes_values_and_attributes() {
     assert_eq!(conv.attribute("pads"), Some(&ints(&[1, -1])));
     assert_eq!(conv.attribute("alpha"), Some(&Value::Float(0.5)));
     assert_eq!(conv.attribute("auto_pad"), Some(&Value::Str("SAME".to_owned())));
-    assert!(matches!(graph.nodes[1].attributes[0].1, Attribute::Tensor(id) if id.0 == 4));
+    assert!(matches!(graph.nodes[1].attributes[0].1, Attribute::Tensor(id) if id.0 == 5));
     let Attribute::Graph(branch) = &graph.nodes[2].attributes[0].1 else { panic!("a subgraph") };
     assert_eq!((branch.nodes.len(), branch.initializers.len()), (1, 1));
     let x = &graph.values[graph.inputs[0].0 as usize];
     assert_eq!((x.name.as_str(), x.dtype), ("x", Some(DType::F32)));
     assert_eq!(x.shape, Some(vec![Dim::Known(2), Dim::Symbol("N".to_owned())]));
-    assert_eq!(graph.initializers.len(), 2, "a sparse initializer is no tensor that gives its value");
+    assert_eq!(graph.initializers.len(), 3, "the dense tensor is what a sparse initializer gives");
+    let sparse = &model.tensors[2];
+    assert_eq!((sparse.shape.as_slice(), model.tensors[3].in_state_dict), (&[9][..], false));
+    let two = 2f32.to_le_bytes();
+    assert_eq!(elements(sparse), [[0; 20].as_slice(), &two, &[0; 12]].concat());
 }
 
 #[test]
@@ -167,4 +174,33 @@ fn models_are_told_from_their_look_alikes() {
     for other in [&safetensors[..], b"\x80\x02}q\x00.", b"PK\x03\x04", b"", b"\x08\x07", &[0xff; 64]] {
         assert_eq!(sniff(other), None);
     }
+}
+
+#[test]
+fn annotations_training_and_defaults_of_functions_are_kept() {
+    let pair = |key: &str, value: &str| proto().bytes(1, key).bytes(2, value);
+    let annotation = proto().bytes(1, "x").message(2, pair("SCALE_TENSOR", "s"));
+    let default = attribute("w", 4, proto().message(5, tensor("", 1, &[1]).bytes(9, [0, 0, 128, 63])));
+    let function = proto().bytes(1, "twice").bytes(10, "mine").bytes(13, "v2").message(11, default);
+    let step = graph(&[tensor("rate", 1, &[1]).bytes(9, [0; 4])]);
+    let training = proto().message(2, step).message(4, pair("s", "new_s"));
+    let scale = tensor("s", 1, &[1]).bytes(9, [0; 4]);
+    let whole = model(graph(&[scale]).message(14, annotation)).message(20, training).message(25, function);
+    let model = read(&whole);
+    assert_eq!(names(&model), ["s", "rate", "twice:v2@w"]);
+    assert_eq!(model.tensors[1].role, Role::Other);
+    let text = |s: &str| Some(Value::Str(s.to_owned()));
+    let annotations = model.metadata("quantization_annotation").unwrap();
+    assert_eq!(annotations.get("x").unwrap().get("SCALE_TENSOR").cloned(), text("s"));
+    let steps = model.metadata("training_info").unwrap().as_list().unwrap();
+    assert_eq!(steps[0].get("update").unwrap().get("s").cloned(), text("new_s"));
+}
+
+#[test]
+fn a_constant_nodes_plain_numbers_are_tensors() {
+    let floats = proto().float(7, 0.5).float(7, -1.0);
+    let node = node("Constant", &[], &["k"]).message(5, attribute("value_floats", 6, floats));
+    let model = read(&model(proto().message(1, node)));
+    assert_eq!((names(&model), model.tensors[0].shape.as_slice()), (vec!["k@value_floats"], &[2][..]));
+    assert_eq!(elements(&model.tensors[0]), [0, 0, 0, 63, 0, 0, 128, 191]);
 }

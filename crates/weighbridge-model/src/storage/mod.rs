@@ -2,6 +2,7 @@
 
 mod derived;
 mod memory;
+mod sparse;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -11,6 +12,7 @@ use crate::{Error, Place, Result};
 
 pub use derived::{Cast, PerUnit, ScaledAxis};
 pub use memory::Memory;
+pub use sparse::{Pattern, Sparse};
 
 /// Largest chunk, in bytes, that a storage hands to a visitor.
 pub const CHUNK: usize = 1 << 20;
