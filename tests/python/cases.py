@@ -12,7 +12,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "caffe")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite")
 # Files that are no models.
 ELSEWHERE = ("hostile",)
 
@@ -38,7 +38,7 @@ def normal(entry):
     """An entry with its figures beside its name, under the names of weigh's JSON."""
     figures = entry.get("stats", {})
     flat = {k: v for k, v in entry.items() if k != "stats"} | {FIGURES.get(k, k): v for k, v in figures.items()}
-    flat["dtype"] = DTYPES.get(flat["dtype"], flat["dtype"])
+    flat["dtype"] = DTYPES.get(flat["dtype"].lower(), flat["dtype"])
     flat["count"] = math.prod(flat["shape"])
     return flat
 
