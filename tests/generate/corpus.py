@@ -8,6 +8,7 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS / "python"))
 
 import cases_hostile  # noqa: E402
+import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
@@ -16,6 +17,7 @@ FAMILIES = {
     "pytorch": cases_pytorch.write,
     "safetensors": cases_safetensors.write,
     "onnx": cases_onnx.write,
+    "numpy": cases_numpy.write,
     "hostile": cases_hostile.write,
 }
 

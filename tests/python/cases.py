@@ -12,7 +12,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx")
+FAMILIES = ("pytorch", "safetensors", "onnx", "numpy")
 # Where formats lie that are not read yet, and files that are no models.
 ELSEWHERE = ("unsupported", "hostile")
 
@@ -39,6 +39,9 @@ def normal(entry):
     figures = entry.get("stats", {})
     flat = {k: v for k, v in entry.items() if k != "stats"} | {FIGURES.get(k, k): v for k, v in figures.items()}
     flat["dtype"] = DTYPES.get(flat["dtype"], flat["dtype"])
+    # NumPy counts the bits of its text: str64, bytes40.
+    if flat["dtype"].rstrip("0123456789") in ("str", "bytes"):
+        flat["dtype"] = "STRING"
     flat["count"] = math.prod(flat["shape"])
     return flat
 

@@ -3,7 +3,7 @@
 use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::source::{Access, Source};
-use crate::{onnx, pytorch, safetensors};
+use crate::{numpy, onnx, pytorch, safetensors};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +73,15 @@ pub const FORMATS: &[Format] = &[
         about: "initializers, constants, external data; the graph",
         sniff: onnx::sniff,
         read: onnx::read,
+        join: None,
+    },
+    Format {
+        id: "numpy",
+        name: "NumPy",
+        extensions: &["npy", "npz"],
+        about: ".npy arrays, .npz archives of them, stored or deflated",
+        sniff: numpy::sniff,
+        read: numpy::read,
         join: None,
     },
 ];
