@@ -9,6 +9,7 @@ sys.path.insert(0, str(TESTS / "python"))
 
 import cases_caffe  # noqa: E402
 import cases_hostile  # noqa: E402
+import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
@@ -18,6 +19,7 @@ FAMILIES = {
     "safetensors": cases_safetensors.write,
     "onnx": cases_onnx.write,
     "caffe": cases_caffe.write,
+    "numpy": cases_numpy.write,
     "hostile": cases_hostile.write,
 }
 

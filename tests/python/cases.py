@@ -12,7 +12,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy")
 # Files that are no models.
 ELSEWHERE = ("hostile",)
 
@@ -39,6 +39,9 @@ def normal(entry):
     figures = entry.get("stats", {})
     flat = {k: v for k, v in entry.items() if k != "stats"} | {FIGURES.get(k, k): v for k, v in figures.items()}
     flat["dtype"] = DTYPES.get(flat["dtype"].lower(), flat["dtype"])
+    # NumPy counts the bits of its text: str64, bytes40.
+    if flat["dtype"].rstrip("0123456789") in ("str", "bytes"):
+        flat["dtype"] = "STRING"
     flat["count"] = math.prod(flat["shape"])
     return flat
 

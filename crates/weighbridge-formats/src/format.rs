@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, onnx, pytorch, safetensors, tflite};
+use crate::{caffe, numpy, onnx, pytorch, safetensors, tflite};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +105,16 @@ pub const FORMATS: &[Format] = &[
         read: tflite::read,
         join: None,
         write: None,
+    },
+    Format {
+        id: "numpy",
+        name: "NumPy",
+        extensions: &["npy", "npz"],
+        about: ".npy arrays, .npz archives of them, stored or deflated",
+        sniff: numpy::sniff,
+        read: numpy::read,
+        join: None,
+        write: Some(numpy::write),
     },
 ];
 
