@@ -12,7 +12,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "tflite")
+FAMILIES = ("pytorch", "safetensors", "onnx", "tflite", "keras")
 # Where formats lie that are not read yet, and files that are no models.
 ELSEWHERE = ("unsupported", "hostile")
 

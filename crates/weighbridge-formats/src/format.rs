@@ -3,7 +3,7 @@
 use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::source::{Access, Source};
-use crate::{onnx, pytorch, safetensors, tflite};
+use crate::{keras, onnx, pytorch, safetensors, tflite};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +82,15 @@ pub const FORMATS: &[Format] = &[
         about: "tensors with data of every subgraph, scales and zero points; the operators",
         sniff: tflite::sniff,
         read: tflite::read,
+        join: None,
+    },
+    Format {
+        id: "keras",
+        name: "Keras or HDF5",
+        extensions: &["keras", "h5", "hdf5"],
+        about: ".keras archives, .weights.h5, whole .h5 models, any HDF5 file's datasets",
+        sniff: keras::sniff,
+        read: keras::read,
         join: None,
     },
 ];
