@@ -35,7 +35,6 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
     }
     let signatures: &[(&[u8], usize, &str)] = &[
         (b"GGUF", 0, "a GGUF model"),
-        (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (Keras .h5 models are)"),
         (b"ptrt", 0, "a TensorRT engine"),
         (b"ftrt", 0, "a TensorRT engine"),
         (b"vtrt", 0, "a TensorRT engine"),

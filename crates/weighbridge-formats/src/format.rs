@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, numpy, onnx, pytorch, safetensors, tflite};
+use crate::{caffe, keras, numpy, onnx, pytorch, safetensors, tflite};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +115,16 @@ pub const FORMATS: &[Format] = &[
         read: numpy::read,
         join: None,
         write: Some(numpy::write),
+    },
+    Format {
+        id: "keras",
+        name: "Keras or HDF5",
+        extensions: &["keras", "h5", "hdf5"],
+        about: ".keras archives, .weights.h5, whole .h5 models, any HDF5 file's datasets",
+        sniff: keras::sniff,
+        read: keras::read,
+        join: None,
+        write: None,
     },
 ];
 
