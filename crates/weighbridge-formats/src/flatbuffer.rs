@@ -75,7 +75,7 @@ impl<'a> Flat<'a> {
         let head: [u8; 4] = self.fixed(vtable)?;
         let vtable_len = u16::from_le_bytes([head[0], head[1]]);
         let len = u16::from_le_bytes([head[2], head[3]]);
-        if vtable_len < 4 || vtable_len % 2 != 0 || len < 4 {
+        if vtable_len < 4 || !vtable_len.is_multiple_of(2) || len < 4 {
             return Err(self.fault(vtable, format!("a vtable of {vtable_len} bytes for a table of {len}")));
         }
         self.source.window(vtable, u64::from(vtable_len))?;
