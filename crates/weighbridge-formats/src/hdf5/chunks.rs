@@ -77,7 +77,7 @@ impl Shape {
 
     /// The number of the chunk that an array has at `place`, where rows are as long as they may become and `first` is the
     /// dimension that varies slowest.
-    fn from_place(&self, place: u64, first: usize) -> Option<u64> {
+    fn number_at(&self, place: u64, first: usize) -> Option<u64> {
         let order: Vec<usize> =
             std::iter::once(first).chain((0..self.dims.len()).filter(|&d| d != first)).collect();
         let mut at = vec![0; self.dims.len()];
@@ -133,14 +133,14 @@ pub fn read(file: &File, shape: &Shape, index: &Index, address: u64, filtered: b
         })?,
         Index::FixedArray => fixed(file, address, &mut |place, entry| {
             let (address, size, mask) = element(file, entry, filtered, shape.bytes)?;
-            add(shape.from_place(place, 0), address, size, mask);
+            add(shape.number_at(place, 0), address, size, mask);
             Ok(())
         })?,
         Index::ExtensibleArray => {
             let first = shape.most.iter().position(|&m| m == u64::MAX).unwrap_or(0);
             extensible(file, address, &mut |place, entry| {
                 let (address, size, mask) = element(file, entry, filtered, shape.bytes)?;
-                add(shape.from_place(place, first), address, size, mask);
+                add(shape.number_at(place, first), address, size, mask);
                 Ok(())
             })?;
         }

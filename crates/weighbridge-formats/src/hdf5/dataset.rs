@@ -117,7 +117,7 @@ fn repeated(fill: &[u8], bytes: u64) -> Vec<u8> {
 fn fill(file: &File, new: Option<&Message>, old: Option<&Message>, size: u64) -> Result<Option<Vec<u8>>> {
     let value = |bytes: &mut Bytes<'_>| -> Result<Option<Vec<u8>>> {
         let len = u64::from(bytes.u32()?);
-        Ok((len == size && size > 0).then(|| bytes.take(len as usize).map(<[u8]>::to_vec)).transpose()?)
+        (len == size && size > 0).then(|| bytes.take(len as usize).map(<[u8]>::to_vec)).transpose()
     };
     if let Some(message) = new.filter(|m| !m.shared) {
         let mut bytes = message.bytes(file, "fill value");
