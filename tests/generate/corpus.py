@@ -13,6 +13,7 @@ import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
+import cases_wts  # noqa: E402
 
 FAMILIES = {
     "pytorch": cases_pytorch.write,
@@ -20,6 +21,7 @@ FAMILIES = {
     "onnx": cases_onnx.write,
     "caffe": cases_caffe.write,
     "numpy": cases_numpy.write,
+    "wts": cases_wts.write,
     "hostile": cases_hostile.write,
 }
 

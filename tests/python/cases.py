@@ -12,7 +12,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras", "wts")
 # Files that are no models.
 ELSEWHERE = ("hostile",)
 

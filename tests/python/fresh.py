@@ -17,6 +17,7 @@ import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
+import cases_wts  # noqa: E402
 
 FAMILIES = {
     "pytorch": cases_pytorch,
@@ -24,6 +25,7 @@ FAMILIES = {
     "onnx": cases_onnx,
     "caffe": cases_caffe,
     "numpy": cases_numpy,
+    "wts": cases_wts,
 }
 
 

@@ -56,11 +56,6 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
             "name the model's weight file or its folder",
         );
     }
-    if printable
-        && text.lines().next().is_some_and(|l| !l.is_empty() && l.trim().bytes().all(|b| b.is_ascii_digit()))
-    {
-        return ("a text file that begins with a number, as TensorRT .wts files do", LATER);
-    }
     if printable {
         return ("a text file", "name the model's weight file");
     }

@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, keras, numpy, onnx, pytorch, safetensors, tflite};
+use crate::{caffe, keras, numpy, onnx, pytorch, safetensors, tflite, wts};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,6 +125,16 @@ pub const FORMATS: &[Format] = &[
         read: keras::read,
         join: None,
         write: None,
+    },
+    Format {
+        id: "wts",
+        name: "TensorRT .wts",
+        extensions: &["wts"],
+        about: "weights as text: the usual form, that of NVIDIA's samples, wts2",
+        sniff: wts::sniff,
+        read: wts::read,
+        join: None,
+        write: Some(wts::write),
     },
 ];
 

@@ -28,6 +28,7 @@ mod shards;
 pub mod source;
 mod tar;
 mod tflite;
+mod wts;
 pub mod zip;
 
 pub use format::{FORMATS, Format, ReadOptions, by_id};
