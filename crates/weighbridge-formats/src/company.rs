@@ -34,7 +34,8 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
         return ("an XML document, often a server's error message", DOWNLOAD);
     }
     let signatures: &[(&[u8], usize, &str)] = &[
-        (b"GGUF", 0, "a GGUF model"),
+        (b"lmgg", 0, "a GGML model of before GGUF"),
+        (b"tjgg", 0, "a GGML model of before GGUF (GGJT)"),
         (b"\x93NUMPY", 0, "a NumPy array (.npy)"),
         (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (Keras .h5 models are)"),
         (b"TFL3", 4, "a TensorFlow Lite model"),

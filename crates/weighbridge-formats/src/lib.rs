@@ -9,6 +9,7 @@ mod caffe;
 pub mod company;
 mod folder;
 pub mod format;
+mod gguf;
 mod json;
 pub mod numpy;
 mod onnx;
