@@ -2,17 +2,20 @@
 
 import argparse
 import fnmatch
+import hashlib
 import json
 import math
 import sys
+import tempfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras", "wts")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras", "wts", "gguf")
 # Files that are no models.
 ELSEWHERE = ("hostile",)
 
@@ -122,6 +125,21 @@ def figures(t, ours):
             yield "histogram", f"histogram differs from torch.histc in bins {moved[:10] if counts else 'all'}"
 
 
+def dequantized(binary, path, truth):
+    """Yields (tensor, figure, message) where block-quantized values differ from the framework's own float32."""
+    wanted = {t["name"]: t["dequant_sha256"] for t in truth if t.get("dequant_sha256")}
+    if not wanted:
+        return
+    with tempfile.TemporaryDirectory(prefix="weigh-cases-") as scratch:
+        arrays = Path(scratch) / "all.npz"
+        weigh.run(binary, "convert", path, "-o", arrays, "--json")
+        with np.load(arrays) as loaded:
+            for name, sha256 in wanted.items():
+                values = loaded[name].astype(np.float32)
+                if hashlib.sha256(values.tobytes()).hexdigest() != sha256:
+                    yield name, "values", "the dequantized values are not the framework's"
+
+
 def inputs(path, document):
     """What weigh is given for a case: the file; a folder's index too; Caffe's weights also with their net."""
     if path.is_dir():
@@ -156,6 +174,7 @@ def check(binary, truth_file):
                 for found in (listed, measured):
                     found["tensors"] = by_layer(found["tensors"], listed["metadata"])
             yield from compare(truth, listed["tensors"], measured["tensors"])
+    yield from dequantized(binary, path, everything)
 
 
 def excepted(case, tensor, figure):

@@ -18,7 +18,7 @@ pub fn apply(tensor: &Tensor, slice: &str) -> Result<Tensor> {
     let usage = |what: String| Error::Usage { what: format!("[{slice}]: {what}") };
     // Packed elements have no strides of their own: give them a byte each first. Quantized ones lose their
     // channel with an index along its axis: take their real values.
-    let quantized = matches!(tensor.layout, Layout::Quantized { .. });
+    let quantized = matches!(tensor.layout, Layout::Quantized { .. } | Layout::Blocks { .. });
     let unpacked;
     let tensor = if tensor.dtype.is_sub_byte() || quantized {
         let wide = if tensor.dtype.is_float() || quantized { DType::F32 } else { DType::I8 };

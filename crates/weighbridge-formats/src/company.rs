@@ -34,7 +34,8 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
         return ("an XML document, often a server's error message", DOWNLOAD);
     }
     let signatures: &[(&[u8], usize, &str)] = &[
-        (b"GGUF", 0, "a GGUF model"),
+        (b"lmgg", 0, "a GGML model of before GGUF"),
+        (b"tjgg", 0, "a GGML model of before GGUF (GGJT)"),
         (b"ptrt", 0, "a TensorRT engine"),
         (b"ftrt", 0, "a TensorRT engine"),
         (b"vtrt", 0, "a TensorRT engine"),

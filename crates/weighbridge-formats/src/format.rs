@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, keras, numpy, onnx, pytorch, safetensors, tflite, wts};
+use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tflite, wts};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +135,16 @@ pub const FORMATS: &[Format] = &[
         read: wts::read,
         join: None,
         write: Some(wts::write),
+    },
+    Format {
+        id: "gguf",
+        name: "GGUF",
+        extensions: &["gguf"],
+        about: "versions 1 to 3, either byte order, split files; every GGML block type dequantized",
+        sniff: gguf::sniff,
+        read: gguf::read,
+        join: Some(gguf::join),
+        write: None,
     },
 ];
 

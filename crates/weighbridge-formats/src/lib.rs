@@ -10,6 +10,7 @@ pub mod company;
 mod flatbuffer;
 mod folder;
 pub mod format;
+mod gguf;
 mod hdf5;
 mod json;
 mod keras;

@@ -58,7 +58,7 @@ pub struct Precision {
 const EPSILON: f64 = 1e-5;
 
 /// Judges one tensor. `None` where there is nothing to judge: integers, packed codes, optimizer state. What
-/// is stored in the format already is kept exactly, and fine. `weight` is the largest magnitude of the weight
+/// is stored in the format already is kept exactly, and fine. Blocks are judged by the values that they stand for. `weight` is the largest magnitude of the weight
 /// in the tensor's layer, where there is one: a bias counts beside it.
 pub fn judge(
     tensor: &Tensor,
@@ -114,6 +114,11 @@ pub fn judge(
             ),
             (Some(db), _) => (Verdict::Fine, format!("{db:.1} dB are left")),
         }
+    };
+    let why = if tensor.dtype.block().is_some() {
+        format!("dequantized from {}: {why}", tensor.dtype)
+    } else {
+        why
     };
     Some(Precision {
         tensor: tensor.id,

@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use weighbridge_model::{Class, Limits, Result, Tensor};
+use weighbridge_model::{Class, Layout, Limits, Result, Tensor};
 
 use crate::views::check_expansion;
 
 /// The sha256 of each tensor's contiguous little-endian stored values, in hexadecimal; sub-byte types
-/// unpacked, one code a byte; `None` for opaque elements. `progress` is told the bytes that were hashed.
+/// unpacked, one code a byte; blocks as their bytes; `None` for opaque elements. `progress` is told the bytes that were hashed.
 ///
 /// # Errors
 /// A failed read, or a view that repeats its storage beyond [`Limits::view_expansion`].
@@ -23,6 +23,15 @@ pub fn sha256(tensors: &[&Tensor], progress: &(dyn Fn(u64) + Sync)) -> Result<Ve
             // A code of fewer than eight bits counts as its bits, not as the sign-extended byte of a visit.
             let mask = (tensor.dtype.is_sub_byte() && tensor.dtype.class() == Class::Signed)
                 .then(|| (1u8 << tensor.dtype.bits()) - 1);
+            let hex = |hasher: Sha256| hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+            if let Layout::Blocks { .. } = tensor.layout {
+                tensor.storage.visit(0..tensor.bytes(), &mut |_, bytes| {
+                    hasher.update(bytes);
+                    progress(bytes.len() as u64);
+                    Ok(())
+                })?;
+                return Ok(Some(hex(hasher)));
+            }
             let mut codes = Vec::new();
             tensor.visit(0..tensor.count(), &mut |chunk| {
                 match mask {
@@ -36,7 +45,7 @@ pub fn sha256(tensors: &[&Tensor], progress: &(dyn Fn(u64) + Sync)) -> Result<Ve
                 progress(chunk.bytes.len() as u64);
                 Ok(())
             })?;
-            Ok(Some(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+            Ok(Some(hex(hasher)))
         })
         .collect()
 }

@@ -99,7 +99,7 @@ impl Run<'_> {
     fn values<T: Measure>(&self) -> Result<Measured> {
         let Options { level, histogram, survival, .. } = *self.options;
         let passes = if histogram || !survival.is_empty() { 2 } else { 1 };
-        let dtype = self.tensor.dtype;
+        let dtype = self.tensor.dtype.in_chunks();
         let summary = walk(self.tensor, &First { level, dtype }, &self.told(0, passes))?;
         if passes == 1 {
             return Ok(Measured { summary: Some(summary), histogram: None, survival: Vec::new() });

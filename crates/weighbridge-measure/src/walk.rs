@@ -40,7 +40,7 @@ pub(crate) fn walk<P: Pass>(
     if tensor.storage.can_seek() {
         return walk.fold(0..count.div_ceil(TASK * BLOCK));
     }
-    if tensor.layout.view().is_some_and(|view| view.is_contiguous(&tensor.shape)) {
+    if tensor.stored_at(&(0..count)).is_some() {
         return walk.task(0..count);
     }
     // Gathering from a stream takes some 20 MB: one at a time, lest many threads take that much each.
@@ -101,12 +101,8 @@ impl<P: Pass> Walk<'_, P> {
         if P::AGAIN && tensor.bytes() <= STAYS {
             return;
         }
-        if !range.is_empty() && tensor.layout.view().is_some_and(|view| view.is_contiguous(&tensor.shape)) {
-            let bits = u64::from(tensor.dtype.bits());
-            let first = tensor.layout.view().map_or(0, |view| view.offset);
-            tensor
-                .storage
-                .will_need((first + range.start) * bits / 8..((first + range.end) * bits).div_ceil(8));
+        if let Some(bytes) = tensor.stored_at(range).filter(|_| !range.is_empty()) {
+            tensor.storage.will_need(bytes);
         }
     }
 }

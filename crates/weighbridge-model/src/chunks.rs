@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::dtype::BlockType;
 use crate::storage::visit_units;
 use crate::{DType, Error, Layout, Place, Result, Storage, Tensor, View, dtype};
 
@@ -17,7 +18,7 @@ pub struct Chunk<'a> {
     /// Logical index of the first.
     pub first: u64,
     /// Contiguous little-endian elements of [`DType::chunk_bytes`] each: sub-byte types are unpacked one a
-    /// byte, signed ones sign-extended.
+    /// byte, signed ones sign-extended; blocks are dequantized to F32.
     pub bytes: &'a [u8],
 }
 
@@ -38,6 +39,10 @@ impl Tensor {
         }
         let view = match &self.layout {
             Layout::Strided(view) | Layout::Quantized { view, .. } => view,
+            Layout::Blocks { scheme } => {
+                let visited = visit_blocks(*scheme, range, &*self.storage, visitor);
+                return visited.map_err(|e| e.in_tensor(&self.name));
+            }
             Layout::Opaque => {
                 let place = Place::default().tensor(&self.name);
                 return Err(Error::unsupported(place, format!("{} elements are no numbers", self.dtype)));
@@ -188,6 +193,38 @@ fn visit_packed(
                     unpacked.clear();
                     block = first_block(&(next..range.end));
                 }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Elements of blocks, dequantized. Every block's size divides [`BLOCK`].
+fn visit_blocks(
+    scheme: BlockType,
+    range: Range<u64>,
+    storage: &dyn Storage,
+    visitor: &mut Visitor<'_>,
+) -> Result<()> {
+    let (elements, width) = (scheme.elements(), scheme.bytes());
+    let blocks = range.start / elements..range.end.div_ceil(elements);
+    // The first element in `values`, and the next one to dequantize.
+    let mut first = blocks.start * elements;
+    let mut next = first;
+    let mut values = Vec::new();
+    visit_units(storage, blocks.start * width..blocks.end * width, width as usize, &mut |_, mut bytes| {
+        while !bytes.is_empty() {
+            let room = ((BLOCK - next % BLOCK) / elements * width) as usize;
+            let (head, tail) = bytes.split_at(room.min(bytes.len()));
+            scheme.dequantize(head, &mut values);
+            next += head.len() as u64 / width * elements;
+            bytes = tail;
+            if next % BLOCK == 0 || next >= range.end {
+                let (from, to) = (range.start.max(first), range.end.min(next));
+                let wanted = &values[(from - first) as usize..(to - first) as usize];
+                visitor(Chunk { first: from, bytes: wanted.as_flattened() })?;
+                values.clear();
+                first = next;
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! How elements lie in their storage.
 
+use crate::dtype::BlockType;
+
 /// A strided view: logical element `(i, j, …)` stands at `offset + i*strides[0] + j*strides[1] + …`.
 /// All in elements, as frameworks count them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,12 @@ pub enum Layout {
         /// The dimension that scales and zero points vary along; `None` for one scale a tensor.
         axis: Option<usize>,
     },
+    /// Whole blocks from the start of the storage on, row-major, each of which holds elements side by side in the last
+    /// dimension and what they are scaled by.
+    Blocks {
+        /// What a block's bytes mean.
+        scheme: BlockType,
+    },
     /// Strings and objects: present, and not numbers.
     Opaque,
 }
@@ -80,7 +88,7 @@ impl Layout {
     pub fn view(&self) -> Option<&View> {
         match self {
             Layout::Strided(view) | Layout::Quantized { view, .. } => Some(view),
-            Layout::Opaque => None,
+            Layout::Blocks { .. } | Layout::Opaque => None,
         }
     }
 }

@@ -23,7 +23,7 @@ mod tensor;
 mod value;
 
 pub use chunks::{BLOCK, Chunk};
-pub use dtype::{Class, DType};
+pub use dtype::{BlockType, Class, DType};
 pub use error::{Error, Place, Result};
 pub use finding::{Finding, Severity};
 pub use graph::{Attribute, Dim, Graph, GraphValue, Node, ValueId};

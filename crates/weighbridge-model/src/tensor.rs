@@ -1,7 +1,9 @@
 //! A tensor: a name, a type, a shape, and a way to its bytes. Never the bytes themselves.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::dtype::BlockType;
 use crate::{DType, Error, Layout, Place, Result, Storage, View};
 
 /// Index of a tensor within its [`crate::Model`].
@@ -83,6 +85,9 @@ impl Tensor {
         let fault = |what: String| Error::malformed(place.clone().tensor(&name), what);
         let count = element_count(&shape)
             .ok_or_else(|| fault(format!("shape {shape:?} has more elements than can be counted")))?;
+        if let DType::Block(block) = dtype {
+            return Err(fault(format!("strides for {block}, whose elements have no place of their own")));
+        }
         if view.strides.len() != shape.len() {
             return Err(fault(format!("{} strides for {} dimensions", view.strides.len(), shape.len())));
         }
@@ -127,6 +132,49 @@ impl Tensor {
         Tensor::strided(name, dtype, shape, view, storage, place)
     }
 
+    /// A tensor of whole blocks, checked: rows must be whole blocks, and all of them within the storage.
+    ///
+    /// # Errors
+    /// Shapes whose element count overflows, rows that are no whole blocks, a storage that is too short.
+    pub fn blocks(
+        name: impl Into<String>,
+        scheme: BlockType,
+        shape: Vec<u64>,
+        storage: Arc<dyn Storage>,
+        place: &Place,
+    ) -> Result<Self> {
+        let name = name.into();
+        let dtype = DType::Block(scheme);
+        let fault = |what: String| Error::malformed(place.clone().tensor(&name), what);
+        let count = element_count(&shape)
+            .ok_or_else(|| fault(format!("shape {shape:?} has more elements than can be counted")))?;
+        let row = shape.last().copied().unwrap_or(1);
+        if row % scheme.elements() != 0 {
+            return Err(fault(format!(
+                "rows of {row} elements are no whole blocks: {scheme} has {} in each",
+                scheme.elements()
+            )));
+        }
+        let needed = dtype.packed_bytes(count).unwrap_or(u64::MAX);
+        if needed > storage.len() {
+            return Err(fault(format!(
+                "{dtype} {shape:?} needs {needed} bytes of a storage that has {}",
+                storage.len()
+            )));
+        }
+        Ok(Tensor {
+            id: TensorId(0),
+            name,
+            dtype,
+            shape,
+            role: Role::Parameter,
+            role_guessed: true,
+            in_state_dict: true,
+            storage,
+            layout: Layout::Blocks { scheme },
+        })
+    }
+
     /// The same tensor with a role that is known (`guessed: false`) or inferred.
     #[must_use]
     pub fn with_role(mut self, role: Role, guessed: bool) -> Self {
@@ -143,6 +191,25 @@ impl Tensor {
     /// Bytes that the logical elements take when packed contiguously.
     pub fn bytes(&self) -> u64 {
         self.dtype.packed_bytes(self.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Where a run of logical elements stands in the storage, in bytes; `None` where they are not side by side. Bytes
+    /// that hold other elements too are within.
+    pub fn stored_at(&self, elements: &Range<u64>) -> Option<Range<u64>> {
+        match &self.layout {
+            Layout::Strided(view) | Layout::Quantized { view, .. } => {
+                let bits = u64::from(self.dtype.bits());
+                view.is_contiguous(&self.shape).then(|| {
+                    (view.offset + elements.start) * bits / 8
+                        ..((view.offset + elements.end) * bits).div_ceil(8)
+                })
+            }
+            Layout::Blocks { scheme } => {
+                let (n, bytes) = (scheme.elements(), scheme.bytes());
+                Some(elements.start / n * bytes..elements.end.div_ceil(n) * bytes)
+            }
+            Layout::Opaque => None,
+        }
     }
 
     /// Byte offset of the first logical element within the storage.

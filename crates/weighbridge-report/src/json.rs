@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use weighbridge_judge::Precision;
 use weighbridge_measure::{Histogram, Measured, Number, Summary};
 use weighbridge_model::layers::Layer;
-use weighbridge_model::{Finding, Model, Tensor, Value, storage};
+use weighbridge_model::{Finding, Layout, Model, Tensor, Value, storage};
 
 /// Version of the contract: rises when a key goes or changes its meaning.
 pub const SCHEMA: u64 = 1;
@@ -68,8 +68,11 @@ pub fn listing(tensor: &Tensor, storage: usize, sha256: Option<&str>) -> Map<Str
     map.insert("offset".into(), tensor.storage_offset().into());
     let in_file = tensor.storage.file_offset().map(|o| o + tensor.storage_offset());
     map.insert("file_offset".into(), in_file.into());
-    if let weighbridge_model::Layout::Quantized { scales, zero_points, axis, .. } = &tensor.layout {
+    if let Layout::Quantized { scales, zero_points, axis, .. } = &tensor.layout {
         map.insert("quantized".into(), json!({ "scales": scales, "zero_points": zero_points, "axis": axis }));
+    }
+    if let Layout::Blocks { scheme } = tensor.layout {
+        map.insert("blocks".into(), json!({ "elements": scheme.elements(), "bytes": scheme.bytes() }));
     }
     if let Some(sha256) = sha256 {
         map.insert("sha256".into(), sha256.into());
@@ -112,7 +115,8 @@ pub fn figures(map: &mut Map<String, Json>, tensor: &Tensor, measured: &Measured
     let finite = count > nan + inf;
     map.insert("mean".into(), finite.then_some(s.mean).into());
     map.insert("std".into(), finite.then(|| s.std()).into());
-    map.insert("figures_of".into(), "stored".into());
+    let blocks = matches!(tensor.layout, Layout::Blocks { .. });
+    map.insert("figures_of".into(), if blocks { "dequantized" } else { "stored" }.into());
     if let Some(h) = &measured.histogram {
         histogram(map, h);
     }

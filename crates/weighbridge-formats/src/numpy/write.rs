@@ -22,7 +22,7 @@ use crate::plan::{Change, FilePlan, Plan, WriteOptions};
 use crate::zip::write::{Archive, archive_len};
 
 /// Plans the file for `model` at `path`: the one tensor as `.npy`, or all of them as `.npz`. Types that NumPy lacks
-/// (BF16, FP8, sub-byte) are widened exactly. Codes of a quantized tensor are written as they are stored.
+/// (BF16, FP8, sub-byte) are widened exactly. Codes of a quantized tensor are written as they are stored; blocks are dequantized.
 ///
 /// # Errors
 /// [`Error::Refused`] with every tensor that NumPy cannot carry; several tensors for one `.npy`.
@@ -139,7 +139,8 @@ fn carried(tensor: &Tensor) -> Result<(Tensor, Option<String>), String> {
     let storage = Arc::new(Cast::new(codes, wide));
     let cast = Tensor::contiguous(&tensor.name, wide, tensor.shape.clone(), storage, &Place::default())
         .map_err(|e| e.to_string())?;
-    Ok((cast, Some(format!("{} -> {wide}, exactly: NumPy has no {}", tensor.dtype, tensor.dtype))))
+    let how = if tensor.dtype.block().is_some() { "dequantized" } else { "exactly" };
+    Ok((cast, Some(format!("{} -> {wide}, {how}: NumPy has no {}", tensor.dtype, tensor.dtype))))
 }
 
 fn descr(dtype: DType) -> Option<&'static str> {

@@ -88,6 +88,9 @@ fn carries(tensor: &Tensor) -> Result<(), String> {
     match tensor.layout {
         Layout::Strided(_) => {}
         Layout::Quantized { .. } => return Err("quantized codes, whose scales are not written yet".into()),
+        Layout::Blocks { scheme } => {
+            return Err(format!("{scheme} blocks, which it has no place for: --dtype dequantizes them"));
+        }
         _ => return Err(format!("{} elements that are no plain numbers", tensor.dtype)),
     }
     match tensor.dtype {

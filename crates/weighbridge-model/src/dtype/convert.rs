@@ -7,7 +7,7 @@ use super::{Class, DType, FloatFormat};
 /// Exact for every real type but 64-bit integers beyond 2^53, which round to nearest.
 /// Complex and opaque elements give NaN.
 pub fn to_f64(dtype: DType, element: &[u8]) -> f64 {
-    match dtype {
+    match dtype.in_chunks() {
         DType::F64 => f64::from_le_bytes(array(element)),
         DType::F32 => f64::from(f32::from_le_bytes(array(element))),
         DType::F8E8M0 => match element[0] {
@@ -39,7 +39,7 @@ pub fn to_integer(dtype: DType, element: &[u8]) -> Option<i128> {
 /// Integers saturate and NaN becomes 0; floats as [`FloatFormat::encode`] says.
 pub fn push(dtype: DType, x: f64, out: &mut Vec<u8>) {
     let width = dtype.chunk_bytes();
-    match dtype {
+    match dtype.in_chunks() {
         DType::F64 => out.extend(x.to_le_bytes()),
         DType::F32 => out.extend((x as f32).to_le_bytes()),
         DType::F8E8M0 => out.push(if x.is_finite() && x > 0.0 {

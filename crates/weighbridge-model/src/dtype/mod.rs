@@ -1,10 +1,12 @@
 //! Element types: what they are called, how wide they are, what class of number they hold.
 
+mod blocks;
 mod convert;
 mod format;
 
 use std::fmt;
 
+pub use blocks::{BlockType, Field};
 pub use convert::{push, to_f64, to_integer};
 pub use format::{
     BF16, F4_E2M1, F8_E4M3, F8_E4M3FNUZ, F8_E5M2, F8_E5M2FNUZ, F16, F32, FloatFormat, Specials, TF32,
@@ -33,25 +35,38 @@ macro_rules! dtypes {
         /// An element type, as it is stored.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
-        pub enum DType { $($(#[$doc])* $variant,)* }
+        pub enum DType {
+            $($(#[$doc])* $variant,)*
+            /// Blocks of elements that share scales; their values are floats.
+            Block(BlockType),
+        }
 
         impl DType {
-            /// Every element type, in the order of the table.
+            /// Every type whose elements stand for themselves, in the order of the table: all but blocks.
             pub const ALL: &[DType] = &[$(DType::$variant,)*];
 
             /// The name in safetensors' spelling (an open set: other containers' types follow its style).
             pub fn name(self) -> &'static str {
-                match self { $(DType::$variant => $name,)* }
+                match self {
+                    $(DType::$variant => $name,)*
+                    DType::Block(block) => block.name(),
+                }
             }
 
-            /// Stored bits per element; 0 for opaque elements.
+            /// Stored bits per element; 0 for opaque elements and those of blocks, which have no place of their own.
             pub fn bits(self) -> u32 {
-                match self { $(DType::$variant => $bits,)* }
+                match self {
+                    $(DType::$variant => $bits,)*
+                    DType::Block(_) => 0,
+                }
             }
 
             /// What class of number this is.
             pub fn class(self) -> Class {
-                match self { $(DType::$variant => Class::$class,)* }
+                match self {
+                    $(DType::$variant => Class::$class,)*
+                    DType::Block(_) => Class::Float,
+                }
             }
         }
     };
@@ -115,9 +130,20 @@ dtypes! {
 }
 
 impl DType {
-    /// Bytes per element in a chunk: sub-byte types are unpacked one a byte; 0 for opaque elements.
+    /// Bytes per element in a chunk: sub-byte types are unpacked one a byte, blocks dequantized; 0 for opaque
+    /// elements.
     pub fn chunk_bytes(self) -> usize {
-        self.bits().div_ceil(8) as usize
+        self.in_chunks().bits().div_ceil(8) as usize
+    }
+
+    /// The type of the elements in a chunk: F32 for blocks, which are dequantized, otherwise this one.
+    pub fn in_chunks(self) -> DType {
+        if let DType::Block(_) = self { DType::F32 } else { self }
+    }
+
+    /// The type of blocks, where this is one.
+    pub fn block(self) -> Option<BlockType> {
+        if let DType::Block(block) = self { Some(block) } else { None }
     }
 
     /// Whether several elements share a byte.
@@ -148,8 +174,11 @@ impl DType {
         matches!(self.class(), Class::Signed | Class::Unsigned | Class::Bool)
     }
 
-    /// Bytes that `count` packed contiguous elements take; `None` on overflow.
+    /// Bytes that `count` packed contiguous elements take, blocks whole; `None` on overflow.
     pub fn packed_bytes(self, count: u64) -> Option<u64> {
+        if let DType::Block(block) = self {
+            return count.div_ceil(block.elements()).checked_mul(block.bytes());
+        }
         count.checked_mul(u64::from(self.bits())).map(|bits| bits.div_ceil(8))
     }
 }
@@ -163,7 +192,7 @@ impl fmt::Display for DType {
 impl std::str::FromStr for DType {
     type Err = ();
 
-    /// Reads safetensors' spelling.
+    /// Reads safetensors' spelling, which has no blocks.
     fn from_str(name: &str) -> Result<Self, ()> {
         DType::ALL.iter().copied().find(|d| d.name() == name).ok_or(())
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{ChunkVisitor, Storage, check_range, visit_units};
+use crate::dtype::BlockType;
 use crate::{DType, Result, Tensor, dtype};
 
 /// The same elements, each changed in its own bytes.
@@ -11,20 +12,42 @@ use crate::{DType, Result, Tensor, dtype};
 pub struct PerUnit {
     inner: Arc<dyn Storage>,
     width: usize,
-    change: fn(&mut [u8]),
+    change: Change,
+}
+
+/// What is done to a unit.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Reverse,
+    FlipSign,
+    SwapFields(BlockType),
+}
+
+impl Change {
+    fn apply(self, units: &mut [u8], width: usize) {
+        match self {
+            Change::Reverse => units.chunks_exact_mut(width).for_each(<[u8]>::reverse),
+            Change::FlipSign => units.chunks_exact_mut(width).for_each(|unit| unit[width - 1] ^= 0x80),
+            Change::SwapFields(block) => block.swap(units),
+        }
+    }
 }
 
 impl PerUnit {
     /// Reverses the bytes of each unit of `width` bytes: the other byte order.
     pub fn swapped(inner: Arc<dyn Storage>, width: usize) -> Self {
-        PerUnit { inner, width: width.max(1), change: <[u8]>::reverse }
+        PerUnit { inner, width: width.max(1), change: Change::Reverse }
     }
 
     /// Flips the sign of the little-endian float that ends each unit of `width` bytes: negates floats of
     /// that width, conjugates complex numbers of that width.
     pub fn sign_flipped(inner: Arc<dyn Storage>, width: usize) -> Self {
-        let change = |unit: &mut [u8]| unit.last_mut().into_iter().for_each(|byte| *byte ^= 0x80);
-        PerUnit { inner, width: width.max(1), change }
+        PerUnit { inner, width: width.max(1), change: Change::FlipSign }
+    }
+
+    /// Turns the numbers within each block into the other byte order.
+    pub fn swapped_blocks(inner: Arc<dyn Storage>, block: BlockType) -> Self {
+        PerUnit { inner, width: block.bytes() as usize, change: Change::SwapFields(block) }
     }
 }
 
@@ -43,7 +66,7 @@ impl Storage for PerUnit {
         let end = (offset + buffer.len() as u64).next_multiple_of(width).min(self.len());
         let mut units = vec![0; end.saturating_sub(start) as usize];
         self.inner.read_at(start, &mut units)?;
-        units.chunks_exact_mut(self.width).for_each(self.change);
+        self.change.apply(&mut units, self.width);
         let skip = (offset - start) as usize;
         buffer.copy_from_slice(&units[skip..skip + buffer.len()]);
         Ok(())
@@ -57,7 +80,7 @@ impl Storage for PerUnit {
         visit_units(&*self.inner, whole, self.width, &mut |at, chunk| {
             units.clear();
             units.extend_from_slice(chunk);
-            units.chunks_exact_mut(self.width).for_each(self.change);
+            self.change.apply(&mut units, self.width);
             let from = range.start.saturating_sub(at) as usize;
             let to = (range.end - at).min(units.len() as u64) as usize;
             visitor(at + from as u64, &units[from..to])
@@ -180,7 +203,7 @@ impl ElementMap for ScaledAxis {
         &self.source
     }
     fn dtype(&self) -> DType {
-        self.source.dtype
+        self.source.dtype.in_chunks()
     }
     fn map(&self, index: u64, x: f64) -> f64 {
         x * self.factors[(index / self.inner % self.factors.len() as u64) as usize]

@@ -93,7 +93,11 @@ fn head(report: &Report<'_>, out: &mut String) {
     }
     let dtypes: Vec<String> = by_dtype
         .iter()
-        .map(|(d, (n, b))| format!("{d} {} ({})", units::bytes(*b), units::plural(*n, "tensor")))
+        .map(|(d, (n, b))| {
+            let of = units::plural(*n, "tensor");
+            let rate = d.block().map(|block| format!(", {} bits a weight", block.bits_per_element()));
+            format!("{d} {} ({of}{})", units::bytes(*b), rate.unwrap_or_default())
+        })
         .collect();
     if !dtypes.is_empty() {
         *out += &format!("  {}\n", dtypes.join(", "));
