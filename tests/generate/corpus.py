@@ -8,6 +8,7 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS / "python"))
 
 import cases_caffe  # noqa: E402
+import cases_gguf  # noqa: E402
 import cases_hostile  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
@@ -18,6 +19,7 @@ FAMILIES = {
     "safetensors": cases_safetensors.write,
     "onnx": cases_onnx.write,
     "caffe": cases_caffe.write,
+    "gguf": cases_gguf.write,
     "hostile": cases_hostile.write,
 }
 

@@ -2,9 +2,11 @@
 
 import argparse
 import fnmatch
+import hashlib
 import json
 import math
 import sys
+import tempfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "caffe")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "gguf")
 # Files that are no models.
 ELSEWHERE = ("hostile",)
 
@@ -31,6 +33,7 @@ DTYPES = {
     "complex32": "C32", "complex64": "C64", "complex128": "C128",
 }  # fmt: skip
 FIGURES = {"nans": "nan", "infs": "inf", "zeros": "zero"}
+PLAIN = (*DTYPES.values(),)
 EXACT = ("nan", "inf", "zero", "min", "max", "abs_min", "abs_min_nonzero", "abs_max")
 
 
@@ -153,6 +156,27 @@ def check(binary, truth_file):
                 for found in (listed, measured):
                     found["tensors"] = by_layer(found["tensors"], listed["metadata"])
             yield from compare(truth, listed["tensors"], measured["tensors"])
+        yield from blocks_differ(binary, files, everything)
+
+
+def blocks_differ(binary, files, truth):
+    """Yields (tensor, figure, message) for blocks whose values are not, to the bit, what the framework makes of them."""
+    wanted = [t for t in truth if t.get("dequant_sha256") and t["dtype"] not in PLAIN]
+    if not wanted:
+        return
+    with tempfile.TemporaryDirectory(prefix="weigh-cases-") as scratch:
+        for t in wanted:
+            path = Path(scratch) / "values.npy"
+            try:
+                weigh.run(binary, "show", *files, "-t", t["name"], "-o", path, "--force", silent=True)
+            except weigh.Failed as failed:
+                yield t["name"], "run", str(failed)
+                continue
+            # The header of version 1 has its length at byte 8.
+            content = path.read_bytes()
+            values = content[10 + int.from_bytes(content[8:10], "little") :]
+            if hashlib.sha256(values).hexdigest() != t["dequant_sha256"]:
+                yield t["name"], "values", "the dequantized values are others"
 
 
 def excepted(case, tensor, figure):

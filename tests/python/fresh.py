@@ -13,11 +13,18 @@ from cases import run
 sys.path.insert(0, str(weigh.ROOT / "tests" / "generate"))
 
 import cases_caffe  # noqa: E402
+import cases_gguf  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
 
-FAMILIES = {"pytorch": cases_pytorch, "safetensors": cases_safetensors, "onnx": cases_onnx, "caffe": cases_caffe}
+FAMILIES = {
+    "pytorch": cases_pytorch,
+    "safetensors": cases_safetensors,
+    "onnx": cases_onnx,
+    "caffe": cases_caffe,
+    "gguf": cases_gguf,
+}
 
 
 def main():
