@@ -8,6 +8,7 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS / "python"))
 
 import cases_caffe  # noqa: E402
+import cases_gguf  # noqa: E402
 import cases_hostile  # noqa: E402
 import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
@@ -22,6 +23,7 @@ FAMILIES = {
     "caffe": cases_caffe.write,
     "numpy": cases_numpy.write,
     "wts": cases_wts.write,
+    "gguf": cases_gguf.write,
     "hostile": cases_hostile.write,
 }
 

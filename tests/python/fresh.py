@@ -14,6 +14,7 @@ sys.path.insert(0, str(weigh.ROOT / "tests" / "generate"))
 
 import cases_caffe  # noqa: E402
 import cases_numpy  # noqa: E402
+import cases_gguf  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
@@ -26,6 +27,7 @@ FAMILIES = {
     "caffe": cases_caffe,
     "numpy": cases_numpy,
     "wts": cases_wts,
+    "gguf": cases_gguf,
 }
 
 

@@ -27,13 +27,15 @@ class Failed(Exception):
     """weigh did not do what it was asked for."""
 
 
-def run(binary, *arguments):
-    """The JSON that weigh prints; Failed with its last words otherwise."""
+def run(binary, *arguments, silent=False):
+    """The JSON that weigh prints, where it is to print any; Failed with its last words otherwise."""
     command = [str(binary), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()
         raise Failed(f"{' '.join(command[1:])}: exit {done.returncode}: {words[-1] if words else 'silent'}")
+    if silent:
+        return None
     try:
         return json.loads(done.stdout)
     except ValueError as error:

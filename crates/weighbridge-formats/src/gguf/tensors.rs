@@ -144,6 +144,7 @@ fn ends(infos: &[Info], len: u64) -> Vec<u64> {
 }
 
 /// `Q8_1` had wider scales once, and `gguf-py` still counts its bytes so: the room that a tensor has tells which it is.
+/// Where it has room for either, it is `gguf-py`'s: GGML keeps none in files.
 fn choose_q8_1(info: &mut Info, end: u64, alignment: u64) {
     if info.dtype != Some(DType::Block(BlockType::Q8_1)) {
         return;
@@ -154,7 +155,7 @@ fn choose_q8_1(info: &mut Info, end: u64, alignment: u64) {
         bytes.is_some_and(|bytes| bytes == room || bytes.checked_next_multiple_of(alignment) == Some(room))
     };
     let wide = DType::Block(BlockType::Q8_1Wide);
-    if fits(wide) && !fits(DType::Block(BlockType::Q8_1)) {
+    if fits(wide) {
         info.dtype = Some(wide);
     }
 }

@@ -89,7 +89,7 @@ fn carries(tensor: &Tensor) -> Result<(), String> {
         Layout::Strided(_) => {}
         Layout::Quantized { .. } => return Err("quantized codes, whose scales are not written yet".into()),
         Layout::Blocks { scheme } => {
-            return Err(format!("{scheme} blocks, which it has no place for: --dtype dequantizes them"));
+            return Err(format!("{scheme} blocks, which it has no place for"));
         }
         _ => return Err(format!("{} elements that are no plain numbers", tensor.dtype)),
     }
