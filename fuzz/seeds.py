@@ -37,5 +37,7 @@ for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != "
         put("onnx", name, content)
     elif "caffe" in name:
         put("caffe", name, content)
+    elif "gguf" in name:
+        put("gguf", name, content)
     elif "safetensors" in name:
         put("safetensors", name, content)

@@ -14,6 +14,7 @@ from onnx import TensorProto
 from safetensors.torch import save
 
 import cases_caffe
+import cases_gguf
 import cases_pytorch
 import nets
 import pytorch_forms
@@ -60,6 +61,7 @@ def cases(rng):
         | hostile_caffe()
         | hostile_pytorch(rng)
         | older_pytorch()
+        | hostile_gguf()
     )
 
 
@@ -106,6 +108,86 @@ def flipped(rng, whole, within):
     at = rng.integers(0, min(within, len(data)), 12)
     data[at] = rng.integers(0, 256, len(at), dtype=np.uint8)
     return data.tobytes()
+
+
+def hostile_gguf():
+    """Whole files cut short and changed, and small ones that claim what is not so."""
+    rng = np.random.default_rng(2)
+    tensors, about = cases_gguf.llama(rng)
+    whole = cases_gguf.pack(tensors, **about)
+    found = {}
+    for share in (20, 200, 500, 999):
+        found[f"trunc_gguf_{share:03}"] = whole[: len(whole) * share // 1000], CUT, True
+    for k in (1, 3):
+        found[f"flip_gguf_{k}"] = flipped(rng, whole, 4096 if k < 2 else len(whole)), FLIPPED, False
+
+    def file(entries=b"", tensors=b"", n_entries=None, n_tensors=None, version=3):
+        counts = (int(bool(tensors)) if n_tensors is None else n_tensors), (1 if n_entries is None else n_entries)
+        return b"GGUF" + struct.pack("<IQQ", version, *counts) + entries + tensors
+
+    def text(s):
+        return struct.pack("<Q", len(s)) + s
+
+    def tensor(*dims, kind=0, offset=0, name=b"t"):
+        return text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, offset)
+
+    def array(kind, count, content=b""):
+        return text(b"a") + struct.pack("<IIQ", 9, kind, count) + content
+
+    padded = tensor(32) + bytes(200)
+    nested = b"".join(struct.pack("<IQ", 9, 1) for _ in range(50_000))
+    more = {
+        "gguf_entries_huge.gguf": (file(n_entries=2**63), "2^63 metadata entries", True),
+        "gguf_strings_huge.gguf": (file(array(8, 2**40, bytes(800))), "an array of 2^40 strings", True),
+        "gguf_nested_arrays.gguf": (file(array(9, 1, nested)), "50,000 arrays within each other", True),
+        "gguf_arrays_of_arrays.gguf": (
+            file(array(9, 1000, struct.pack("<IQ", 9, 2**60) * 1000)), "counts that lie within arrays", True
+        ),
+        "gguf_many_empty_arrays.gguf": (
+            file(array(9, 100_000, struct.pack("<IQ", 0, 0) * 100_000)), "100,000 empty arrays in an array", False
+        ),
+        "gguf_key_twice.gguf": (
+            file((text(b"k") + struct.pack("<II", 4, 1)) * 2, n_entries=2), "a key that comes twice", True
+        ),
+        "gguf_value_unknown.gguf": (file(text(b"k") + struct.pack("<II", 99, 1)), "an unknown type of value", True),
+        "gguf_tensor_twice.gguf": (
+            file(tensors=tensor(8) + padded, n_entries=0, n_tensors=2), "two tensors of one name", True
+        ),
+        "gguf_dims_many.gguf": (
+            file(tensors=text(b"t") + struct.pack("<I", 2**31) + bytes(500), n_entries=0), "2^31 dimensions", True
+        ),
+        "gguf_rows_not_whole.gguf": (
+            file(tensors=tensor(16, 2, kind=2) + bytes(200), n_entries=0), "rows of half a block", True
+        ),
+        "gguf_offset_overflow.gguf": (
+            file(tensors=tensor(8, offset=2**64 - 8) + bytes(200), n_entries=0), "an offset that overflows", True
+        ),
+        "gguf_unknown_past_end.gguf": (
+            file(tensors=tensor(8, kind=77, offset=2**63) + bytes(200), n_entries=0), "an unknown type past the end", False
+        ),
+        "gguf_zero_overflow.gguf": (
+            file(tensors=tensor(2**62, 0, 2**62, kind=12) + bytes(200), n_entries=0),
+            "sizes that overflow, one of them 0",
+            False,
+        ),
+        "gguf_version_9.gguf": (file(n_entries=0, version=9), "a version that does not exist", True),
+        "gguf_align_odd.gguf": (
+            file(text(b"general.alignment") + struct.pack("<II", 4, 24), padded), "an alignment of 24", True
+        ),
+        "gguf_name_huge.gguf": (
+            file(tensors=text(b"x" * 70_000) + bytes(100), n_entries=0), "a name of 70,000 bytes", True
+        ),
+        "gguf_split_lies.gguf": (
+            file(
+                text(b"split.count") + struct.pack("<Iq", 11, -5) + text(b"split.no") + struct.pack("<Iq", 11, 2**62),
+                padded,
+                n_entries=2,
+            ),
+            "split files of a negative count",
+            False,
+        ),
+    }  # fmt: skip
+    return found | more
 
 
 def hostile_safetensors():

@@ -52,7 +52,9 @@ pub fn findings(findings: &[Finding]) {
     for finding in findings {
         let style = if finding.severity == Severity::Info { FAINT } else { WARN };
         let head = paint(style, &format!("{} {}", finding.severity.as_str(), finding.code));
-        anstream::eprintln!("{head}: {}\n  help: {}", clean(&finding.message), clean(&finding.help));
+        let subject = finding.tensor.as_ref().or(finding.node.as_ref()).map(|s| format!("{s}: "));
+        let message = subject.unwrap_or_default() + &finding.message;
+        anstream::eprintln!("{head}: {}\n  help: {}", clean(&message), clean(&finding.help));
     }
 }
 

@@ -94,8 +94,13 @@ fn table(model: &Model, tensors: &[&Tensor], hashes: Option<&[Option<String>]>, 
 fn footer(model: &Model, tensors: &[&Tensor], hidden: usize) -> Result<()> {
     let values: u64 = tensors.iter().map(|t| t.count()).sum();
     let bytes: u64 = tensors.iter().map(|t| t.bytes()).sum();
+    // Of blocks, since their types do not say it.
+    let rate = match tensors.iter().any(|t| t.dtype.block().is_some()) {
+        true => format!(", {:.2} bits a value", bytes as f64 * 8.0 / values.max(1) as f64),
+        false => String::new(),
+    };
     printer::note(&format!(
-        "{}, {} values, {} ({}); a role with ? is a guess",
+        "{}, {} values, {}{rate} ({}); a role with ? is a guess",
         units::plural(tensors.len() as u64, "tensor"),
         units::count(values),
         units::bytes(bytes),

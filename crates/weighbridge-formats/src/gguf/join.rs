@@ -1,6 +1,6 @@
 //! The files of a split model as one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::{Error, Model, Place, Result, Tensor};
 
@@ -34,7 +34,7 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
     }
     let mut joined = Model::default();
     let mut seen: HashMap<String, &Source> = HashMap::new();
-    let (mut all, mut first) = (None, true);
+    let (mut all, mut first, mut keys) = (None, true, HashSet::new());
     for (_, source, model) in parts {
         all = all.or(split::tensors(&model));
         for tensor in model.tensors {
@@ -46,9 +46,8 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
             joined.push(tensor);
         }
         // The first file has the metadata of the whole, others their number, and perhaps some of it again.
-        let of_one = |key: &str| key == "split.no";
         for (key, value) in model.metadata {
-            if !of_one(&key) && joined.metadata(&key).is_none() {
+            if key != "split.no" && keys.insert(key.clone()) {
                 joined.metadata.push((key, value));
             }
         }

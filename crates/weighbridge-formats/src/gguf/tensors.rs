@@ -79,13 +79,13 @@ pub(super) fn place(
         choose_q8_1(info, *end, alignment);
     }
     model.findings.extend(laid_out(&infos, alignment));
+    model.findings.extend(unknown(&infos));
     let mut tensors = Vec::with_capacity(infos.len());
     for (info, end) in infos.into_iter().zip(ends) {
         let at = data.saturating_add(info.offset);
         let place = source.place(at).tensor(&info.name);
         if info.dtype.is_none() {
             let bytes = end.saturating_sub(info.offset);
-            model.findings.push(unknown(&info, bytes));
             let storage = source.storage(at.min(source.len()), bytes).map_err(|e| e.in_tensor(&info.name))?;
             let tensor = Tensor::contiguous(info.name, DType::U8, vec![bytes], storage, &place)?;
             model.push(tensor.with_role(Role::Packed, false));
@@ -174,19 +174,28 @@ fn laid_out(infos: &[Info], alignment: u64) -> Option<Finding> {
     Some(Finding::new("G102", Severity::Warning, what, help).with_tensor(&wrong.name))
 }
 
-fn unknown(info: &Info, bytes: u64) -> Finding {
-    let (name, help) = match types::of(info.number) {
+/// Says which tensors are of a type that is not read.
+fn unknown(infos: &[Info]) -> Option<Finding> {
+    let unknown: Vec<&Info> = infos.iter().filter(|info| info.dtype.is_none()).collect();
+    let first = unknown.first()?;
+    let (name, help) = match types::of(first.number) {
         Some((name, _)) => {
             (format!(" ({name})"), "llama.cpp no longer reads it either: quantize the model anew")
         }
         None => (String::new(), "it may be newer than this program, or the file is damaged"),
     };
-    let what = format!("type {}{name} is not known: its {bytes} bytes are listed as they are", info.number);
-    let shape = info.shape.iter().map(|&n| i64::try_from(n).map_or(Value::Null, Value::Int)).collect();
-    Finding::new("G103", Severity::Warning, what, help)
-        .with_tensor(&info.name)
-        .with_figure("type", Value::Int(info.number.into()))
-        .with_figure("shape", Value::List(shape))
+    let others = match unknown.len() - 1 {
+        0 => String::new(),
+        n => format!("; so are {n} other tensors"),
+    };
+    let what = format!("type {}{name} is not known: its bytes are listed as they are{others}", first.number);
+    let shape = first.shape.iter().map(|&n| i64::try_from(n).map_or(Value::Null, Value::Int)).collect();
+    Some(
+        Finding::new("G103", Severity::Warning, what, help)
+            .with_tensor(&first.name)
+            .with_figure("type", Value::Int(first.number.into()))
+            .with_figure("shape", Value::List(shape)),
+    )
 }
 
 fn cut_off(source: &Source, at: u64, bytes: u64, info: &Info) -> Error {
