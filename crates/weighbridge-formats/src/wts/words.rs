@@ -264,22 +264,23 @@ impl Storage for Words {
     }
 }
 
-/// Decodes words of eight digits with one byte of white space between; the number of one that is none, if any.
+/// Decodes words of eight digits with one space between; the number of one that is none, if any.
 fn decode_even(text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     let (pitched, last) = text.split_at(text.len() - 8);
-    let mut wrong = 0;
     let pitched = pitched.as_chunks::<{ PITCH as usize }>().0;
-    let words = pitched.iter().map(|word| {
-        wrong |= u64::from(word[8] != b' ');
-        u64::from_le_bytes(word[..8].try_into().expect("eight digits"))
-    });
-    let last = u64::from_le_bytes(last.try_into().expect("eight digits"));
-    let mut bad = 0;
-    for digits in words.chain([last]) {
+    out.resize(4 * (pitched.len() + 1), 0);
+    let (values, last_value) = out.split_at_mut(4 * pitched.len());
+    let (mut bad, mut spaces) = (0, 0);
+    for (to, word) in values.as_chunks_mut::<4>().0.iter_mut().zip(pitched) {
+        let digits = u64::from_le_bytes(word[..8].try_into().expect("eight digits"));
         bad |= not_hexadecimal(digits);
-        out.extend(value(digits).to_le_bytes());
+        spaces |= word[8] ^ b' ';
+        *to = value(digits).to_le_bytes();
     }
-    if wrong | bad == 0 {
+    let digits = u64::from_le_bytes(last.try_into().expect("eight digits"));
+    bad |= not_hexadecimal(digits);
+    last_value.copy_from_slice(&value(digits).to_le_bytes());
+    if bad | u64::from(spaces) == 0 {
         return None;
     }
     // Which one, is looked for only now.
