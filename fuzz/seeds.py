@@ -21,7 +21,7 @@ for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != "
     name = "-".join(path.relative_to(CORPUS).parts)
     if content[:4] == b"PK\x03\x04" or zipfile.is_zipfile(path):
         put("zip", name, content)
-        put("pytorch", name, content)
+        put(next((format for format in ("numpy", "keras") if name.startswith(format)), "pytorch"), name, content)
         try:
             with zipfile.ZipFile(path) as archive:
                 for member in archive.namelist():
@@ -31,6 +31,8 @@ for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != "
             print(f"{name}: {fault}")
     elif name.startswith("pytorch-") or any(kind in name for kind in ("legacy", "tar", "pickle")):
         put("pytorch", name, content)
+    elif format := next((format for format in ("numpy", "tflite", "keras", "wts", "gguf") if name.startswith(format)), None):
+        put(format, name, content)
     elif "onnx" in name:
         put("onnx", name, content)
     elif "caffe" in name:

@@ -113,7 +113,8 @@ def dequantized(kind, shape, raw):
     elif kind == Type.Q8_1:
         found = blocks[:, :4].copy().view("<f4") * blocks[:, 8:].view(np.int8).astype(np.float32)
     elif kind == Type.Q1_0:
-        d = blocks[:, :2].copy().view("<f2").astype(np.float32)
+        # A product makes signalling NaN quiet, as reading does.
+        d = blocks[:, :2].copy().view("<f2").astype(np.float32) * np.float32(1)
         found = np.where(np.unpackbits(blocks[:, 2:], axis=1, bitorder="little") == 1, d, -d)
     else:
         with np.errstate(all="ignore"):

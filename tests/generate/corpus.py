@@ -10,15 +10,19 @@ sys.path.insert(0, str(TESTS / "python"))
 import cases_caffe  # noqa: E402
 import cases_gguf  # noqa: E402
 import cases_hostile  # noqa: E402
+import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
+import cases_wts  # noqa: E402
 
 FAMILIES = {
     "pytorch": cases_pytorch.write,
     "safetensors": cases_safetensors.write,
     "onnx": cases_onnx.write,
     "caffe": cases_caffe.write,
+    "numpy": cases_numpy.write,
+    "wts": cases_wts.write,
     "gguf": cases_gguf.write,
     "hostile": cases_hostile.write,
 }

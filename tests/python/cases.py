@@ -14,7 +14,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "gguf")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras", "wts", "gguf")
 # Files that are no models.
 ELSEWHERE = ("hostile",)
 
@@ -41,7 +41,10 @@ def normal(entry):
     """An entry with its figures beside its name, under the names of weigh's JSON."""
     figures = entry.get("stats", {})
     flat = {k: v for k, v in entry.items() if k != "stats"} | {FIGURES.get(k, k): v for k, v in figures.items()}
-    flat["dtype"] = DTYPES.get(flat["dtype"], flat["dtype"])
+    flat["dtype"] = DTYPES.get(flat["dtype"].lower(), flat["dtype"])
+    # NumPy counts the bits of its text: str64, bytes40.
+    if flat["dtype"].rstrip("0123456789") in ("str", "bytes"):
+        flat["dtype"] = "STRING"
     flat["count"] = math.prod(flat["shape"])
     return flat
 

@@ -13,16 +13,20 @@ from cases import run
 sys.path.insert(0, str(weigh.ROOT / "tests" / "generate"))
 
 import cases_caffe  # noqa: E402
+import cases_numpy  # noqa: E402
 import cases_gguf  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
+import cases_wts  # noqa: E402
 
 FAMILIES = {
     "pytorch": cases_pytorch,
     "safetensors": cases_safetensors,
     "onnx": cases_onnx,
     "caffe": cases_caffe,
+    "numpy": cases_numpy,
+    "wts": cases_wts,
     "gguf": cases_gguf,
 }
 

@@ -198,6 +198,77 @@ fn what_is_small_and_harmless_is_fine_and_what_overflows_is_not() {
 }
 
 #[test]
+fn weights_move_bit_for_bit_and_the_account_says_what_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let hashes = |file: &str| {
+        let listed = json_of(&["ls", "--hash", "--json", file]);
+        let of = |t: &Value| (t["name"].to_string(), t["sha256"].to_string());
+        let tensors = listed["tensors"].as_array().expect("a list").iter().map(of);
+        tensors.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let source = digits("digits.pth");
+    for target in ["a.safetensors", "a.pth", "a.npz"] {
+        let account = json_of(&["convert", &source, "-o", &path(target), "--json"]);
+        assert_eq!(account["kept"].as_array().map(Vec::len), Some(hashes(&source).len()), "{account}");
+        assert_eq!(hashes(&source), hashes(&path(target)), "{target}");
+    }
+    let account = json_of(&["convert", &digits("digits-checkpoint.pth"), "-o", &path("b.pth"), "--json"]);
+    assert_eq!(hashes(&source), hashes(&path("b.pth")), "the weights are taken");
+    assert!(account["dropped"].to_string().contains("#optimizer"), "{account}");
+    let again = std::fs::read(path("a.pth")).expect("written");
+    stdout(&["convert", &source, "-o", &path("a.pth"), "--force"]);
+    assert!(std::fs::read(path("a.pth")).expect("written") == again, "the same input gives the same bytes");
+}
+
+#[test]
+fn a_move_that_would_lose_something_is_refused_before_it_begins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let source = safetensors(&folder.path().join("m.safetensors"), &[("a", &[1e6, 1.0]), ("b", &[-7e4])]);
+    let error = failure(&["convert", &source, "-o", &path("h.safetensors"), "--dtype", "f16"]);
+    assert!(error.contains("a: 1 of 2 values") && error.contains("b: 1 of 1 values"), "{error}");
+    assert!(!folder.path().join("h.safetensors").exists());
+    let told =
+        stdout(&["convert", &source, "-o", &path("h.safetensors"), "--dtype", "f16", "--allow-overflow"]);
+    assert!(told.contains("1 leave F16's range"), "{told}");
+    let error = failure(&["convert", &source, "-o", &source, "--force"]);
+    assert!(error.contains("is what is read"), "{error}");
+    let error = failure(&["convert", &source, "-o", &path("h.safetensors")]);
+    assert!(error.contains("--force"), "{error}");
+    stdout(&["convert", &source, "-o", &path("dry.pth"), "--dry-run"]);
+    assert!(!folder.path().join("dry.pth").exists(), "a dry run writes nothing");
+    assert!(failure(&["convert", &source, "-o", &path("x.gguf2")]).contains(".safetensors"));
+    assert!(
+        failure(&["convert", &source, "-o", &path("x.pth"), "--rename", "c=d"]).contains("fits no tensor")
+    );
+}
+
+#[test]
+fn names_shapes_and_files_change_as_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let source = digits("digits.pth");
+    let out = path("n.safetensors");
+    let rules = ["--rename", "conv*.weight=c*.w", "--select", "conv*", "--permute", "conv*.weight=1,0,2,3"];
+    stdout(&[&["convert", &source, "-o", &out][..], &rules].concat());
+    let listed = json_of(&["ls", "--json", &out]);
+    let found: Vec<String> = listed["tensors"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|t| format!("{} {}", t["name"].as_str().unwrap_or_default(), t["shape"]))
+        .collect();
+    assert_eq!(found, ["c1.w [1,16,3,3]", "c2.w [16,32,3,3]", "c3.w [32,64,3,3]"]);
+    std::fs::create_dir(folder.path().join("shards")).expect("made");
+    let sharded = path("shards/model.safetensors");
+    stdout(&["convert", &source, "-o", &sharded, "--shard", "50KB"]);
+    let whole = json_of(&["ls", "--json", "--hash", &path("shards")]);
+    let tensors = whole["tensors"].as_array().expect("a list");
+    assert_eq!(tensors.len(), json_of(&["ls", "--json", &source])["tensors"].as_array().map_or(0, Vec::len));
+}
+
+#[test]
 fn what_is_no_model_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, bytes: &[u8]| {

@@ -116,13 +116,16 @@ impl Loss {
     }
 
     fn told(&self, to: DType) -> String {
-        let Some(db) = self.sqnr_db else { return "exact".into() };
-        let mut told = format!("{db:.1} dB are left, the largest error is {:.3e}", self.max_abs_error);
+        let mut told = match self.sqnr_db {
+            Some(db) => format!("{db:.1} dB are left, the largest error is {:.3e}", self.max_abs_error),
+            None if self.overflow == 0 => return "exact".into(),
+            None => "the others are exact".into(),
+        };
         if self.to_zero > 0 {
             told += &format!(", {} become 0", self.to_zero);
         }
         if self.overflow > 0 {
-            told += &format!(", {} leave {to}'s range", self.overflow);
+            told = format!("{} leave {to}'s range, {told}", self.overflow);
         }
         told
     }

@@ -58,6 +58,7 @@ impl Transfer {
             format: from.format,
             origin: from.origin.clone(),
             metadata: from.metadata.clone(),
+            modules: from.modules.clone(),
             ..Model::default()
         };
         for moved in &self.moved {

@@ -36,9 +36,6 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
     let signatures: &[(&[u8], usize, &str)] = &[
         (b"lmgg", 0, "a GGML model of before GGUF"),
         (b"tjgg", 0, "a GGML model of before GGUF (GGJT)"),
-        (b"\x93NUMPY", 0, "a NumPy array (.npy)"),
-        (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (Keras .h5 models are)"),
-        (b"TFL3", 4, "a TensorFlow Lite model"),
         (b"ptrt", 0, "a TensorRT engine"),
         (b"ftrt", 0, "a TensorRT engine"),
         (b"vtrt", 0, "a TensorRT engine"),
@@ -59,11 +56,6 @@ fn describe(source: &Source, head: &[u8]) -> (&'static str, &'static str) {
             "a JSON document that is no safetensors index",
             "name the model's weight file or its folder",
         );
-    }
-    if printable
-        && text.lines().next().is_some_and(|l| !l.is_empty() && l.trim().bytes().all(|b| b.is_ascii_digit()))
-    {
-        return ("a text file that begins with a number, as TensorRT .wts files do", LATER);
     }
     if printable {
         return ("a text file", "name the model's weight file");

@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, gguf, onnx, pytorch, safetensors};
+use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tflite, wts};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +95,46 @@ pub const FORMATS: &[Format] = &[
         read: caffe::read,
         join: Some(caffe::join),
         write: None,
+    },
+    Format {
+        id: "tflite",
+        name: "TensorFlow Lite",
+        extensions: &["tflite", "lite"],
+        about: "tensors with data of every subgraph, scales and zero points; the operators",
+        sniff: tflite::sniff,
+        read: tflite::read,
+        join: None,
+        write: None,
+    },
+    Format {
+        id: "numpy",
+        name: "NumPy",
+        extensions: &["npy", "npz"],
+        about: ".npy arrays, .npz archives of them, stored or deflated",
+        sniff: numpy::sniff,
+        read: numpy::read,
+        join: None,
+        write: Some(numpy::write),
+    },
+    Format {
+        id: "keras",
+        name: "Keras or HDF5",
+        extensions: &["keras", "h5", "hdf5"],
+        about: ".keras archives, .weights.h5, whole .h5 models, any HDF5 file's datasets",
+        sniff: keras::sniff,
+        read: keras::read,
+        join: None,
+        write: None,
+    },
+    Format {
+        id: "wts",
+        name: "TensorRT .wts",
+        extensions: &["wts"],
+        about: "weights as text: the usual form, that of NVIDIA's samples, wts2",
+        sniff: wts::sniff,
+        read: wts::read,
+        join: None,
+        write: Some(wts::write),
     },
     Format {
         id: "gguf",

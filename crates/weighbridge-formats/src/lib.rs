@@ -1,16 +1,19 @@
 //! Containers: telling them apart by content, and reading them lazily into the one model.
 //!
 //! [`format::FORMATS`] is the table; each format has a folder of its own. What lies beside the folders
-//! (`source`, `zip`, `pickle`, `protobuf`) knows nothing of tensors.
+//! (`source`, `zip`, `pickle`, `protobuf`, `flatbuffer`, `hdf5`) knows nothing of tensors.
 
 #![deny(unsafe_code)]
 
 mod caffe;
 pub mod company;
+mod flatbuffer;
 mod folder;
 pub mod format;
 mod gguf;
+mod hdf5;
 mod json;
+mod keras;
 pub mod numpy;
 mod onnx;
 mod open;
@@ -19,11 +22,14 @@ pub mod pickle;
 pub mod plan;
 mod protobuf;
 mod pytorch;
+mod refused;
 mod safetensors;
 mod shards;
 #[allow(unsafe_code)]
 pub mod source;
 mod tar;
+mod tflite;
+mod wts;
 pub mod zip;
 
 pub use format::{FORMATS, Format, ReadOptions, by_id};

@@ -16,7 +16,7 @@ pub fn sha256(tensors: &[&Tensor], progress: &(dyn Fn(u64) + Sync)) -> Result<Ve
         .par_iter()
         .map(|tensor| {
             if tensor.dtype.class() == Class::Opaque {
-                return Ok(None);
+                return opaque(tensor, progress);
             }
             check_expansion(tensor, &Limits::default())?;
             let mut hasher = Sha256::new();
@@ -48,4 +48,18 @@ pub fn sha256(tensors: &[&Tensor], progress: &(dyn Fn(u64) + Sync)) -> Result<Ve
             Ok(Some(hex(hasher)))
         })
         .collect()
+}
+
+/// Text of a fixed width is hashed as it is stored; opaque elements without bytes are not.
+fn opaque(tensor: &Tensor, progress: &(dyn Fn(u64) + Sync)) -> Result<Option<String>> {
+    if tensor.storage.is_empty() {
+        return Ok(None);
+    }
+    let mut hasher = Sha256::new();
+    tensor.storage.visit(0..tensor.storage.len(), &mut |_, chunk| {
+        hasher.update(chunk);
+        progress(chunk.len() as u64);
+        Ok(())
+    })?;
+    Ok(Some(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()))
 }

@@ -1,5 +1,6 @@
 //! `weigh convert IN… -o OUT`: what arrives, what changes, what stays behind; then the files.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
@@ -7,12 +8,13 @@ use weighbridge_convert::{CastOptions, Rename, Transfer, rename_map};
 use weighbridge_formats::{Carry, Change, FORMATS, Format, Plan, ReadOptions, WriteOptions, by_id, open};
 use weighbridge_measure::{Options, measure, sha256};
 use weighbridge_model::{DType, Error, Model, Result, Tensor};
+use weighbridge_report::table::clean;
 use weighbridge_report::{json as figures, units};
 
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
 
-/// Tensors of each kind that the account names; all are in the JSON.
+/// Lines of each kind in the account; the JSON has all.
 const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
@@ -190,8 +192,9 @@ impl Account {
                 changed.push(Change::new(&moved.target.name, whys.join("; ")));
             }
         }
+        let altered: HashSet<&str> = changed.iter().map(|c| c.tensor.as_str()).collect();
         let kept = std::mem::take(&mut plan.kept);
-        let kept = kept.into_iter().filter(|name| !changed.iter().any(|c| c.tensor == *name)).collect();
+        let kept = kept.into_iter().filter(|name| !altered.contains(name.as_str())).collect();
         let mut dropped: Vec<Change> =
             transfer.left.iter().map(|(name, why)| Change::new(name, why)).collect();
         if let Some(part) = part {
@@ -226,11 +229,13 @@ impl Account {
     fn print(&self, dry_run: bool) -> Result<()> {
         let mut text = format!("kept     {}\n", units::plural(self.kept.len() as u64, "tensor"));
         for (head, changes) in [("changed", &self.changed), ("dropped", &self.dropped)] {
-            for change in changes.iter().take(NAMED) {
-                text += &format!("{head}  {}: {}\n", clean(&change.tensor), clean(&change.why));
+            let groups = by_reason(changes);
+            for (why, names) in groups.iter().take(NAMED) {
+                text += &format!("{head}  {}: {}\n", clean(&named(names)), clean(why));
             }
-            if changes.len() > NAMED {
-                text += &format!("{head}  and {} more (--json lists all)\n", changes.len() - NAMED);
+            if groups.len() > NAMED {
+                let more: usize = groups[NAMED..].iter().map(|(_, names)| names.len()).sum();
+                text += &format!("{head}  and {more} more (--json lists all)\n");
             }
         }
         let head = if dry_run { "would be" } else { "file   " };
@@ -242,17 +247,36 @@ impl Account {
     }
 }
 
-use weighbridge_report::table::clean;
+/// Names of one reason together, in the order of the first.
+fn by_reason(changes: &[Change]) -> Vec<(&str, Vec<&str>)> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for change in changes {
+        let place = *places.entry(&change.why).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push((&change.why, Vec::new()));
+        }
+        groups[place].1.push(&change.tensor);
+    }
+    groups
+}
+
+/// The first few of many names.
+fn named(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let first = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{first} and {} more", names.len() - SHOWN) } else { first }
+}
 
 /// Each tensor on both sides, the written ones read back.
 fn write_manifest(path: &Path, transfer: &Transfer, plan: &Plan, args: &ConvertArgs) -> Result<()> {
     let last = plan.files.last().expect("a plan has a file");
     let written = open(&[&last.path], None, &ReadOptions::default())?;
     let sources: Vec<&Tensor> = transfer.moved.iter().map(|m| &m.source).collect();
-    let by_name = |name: &str| written.tensors.iter().find(|t| t.name == name);
+    let by_name: HashMap<&str, &Tensor> = written.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
     let mut targets = Vec::with_capacity(sources.len());
     for moved in &transfer.moved {
-        targets.push(by_name(&moved.target.name).ok_or_else(|| Error::NotFound {
+        targets.push(*by_name.get(moved.target.name.as_str()).ok_or_else(|| Error::NotFound {
             kind: "tensor in the written file",
             name: moved.target.name.clone(),
             near: Vec::new(),

@@ -203,6 +203,10 @@ pub(super) fn convolution(shape: &[u64], transposed: bool, stride: Option<String
 fn from_class(class: &str, module: &Module, facts: &Facts<'_>) -> String {
     let weight = facts.weight();
     let attribute = |name: &str| module.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+    // Keras writes the dimensions with a capital D, and keeps its kernels the other way round.
+    if class.contains("Conv") && ["1D", "2D", "3D"].iter().any(|d| class.contains(d)) {
+        return format!("{class}{}", keras_convolution(class, weight, sizes(attribute("strides"))));
+    }
     if class.contains("Conv") && weight.len() >= 3 {
         let groups = int(module, "groups").and_then(|g| u64::try_from(g).ok()).unwrap_or(1);
         let transposed = class.contains("Transpose");
@@ -224,6 +228,23 @@ fn from_class(class: &str, module: &Module, facts: &Facts<'_>) -> String {
         Some([n]) => format!("{class} {n}"),
         _ => class.to_owned(),
     }
+}
+
+/// `in->out kK [sS]` of a Keras kernel `[spatial…, in, out]`, or transposed `[spatial…, out, in]`; depthwise ones
+/// tell no outputs.
+fn keras_convolution(class: &str, shape: &[u64], stride: Option<String>) -> String {
+    let [spatial @ .., a, b] = shape else { return String::new() };
+    let torch_order: Vec<u64> = [*b, *a].into_iter().chain(spatial.iter().copied()).collect();
+    let mut text = match class {
+        _ if class.contains("Depthwise") || class.contains("Separable") => format!(" {a}"),
+        _ if class.contains("Transpose") => format!(" {b}->{a}"),
+        _ => format!(" {a}->{b}"),
+    };
+    text += &format!(" k{}", kernel(&torch_order));
+    if let Some(stride) = stride.filter(|s| s != "1") {
+        text += &format!(" s{stride}");
+    }
+    text
 }
 
 fn from_operator(node: &Node, facts: &Facts<'_>) -> String {

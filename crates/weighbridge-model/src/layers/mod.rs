@@ -29,6 +29,10 @@ pub struct Layer {
 
 /// Last segments that make a tensor part of the layer named by what stands before them.
 fn layer_path(name: &str) -> &str {
+    // Keras numbers the variables of a layer below it.
+    if let Some((path, _)) = name.rsplit_once("/vars/") {
+        return path;
+    }
     // bitsandbytes keeps `x.weight.absmax` and `x.weight.quant_state.…` beside `x.weight`.
     let name = name.find(".weight.").map_or(name, |at| &name[..at + ".weight".len()]);
     roles::split(name).0

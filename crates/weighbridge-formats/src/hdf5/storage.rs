@@ -1,0 +1,130 @@
+//! A dataset in chunks, as a storage: one row of chunks at a time is put together, never the whole.
+
+use std::ops::Range;
+
+use weighbridge_model::{CHUNK, ChunkVisitor, Error, Place, Result, Storage};
+
+use super::chunks::{Chunk, Shape};
+use super::file::File;
+use super::filters::{self, Filter};
+use crate::source::Source;
+
+/// Elements in chunks, row-major when visited.
+#[derive(Debug)]
+pub struct Chunked {
+    source: Source,
+    base: u64,
+    shape: Shape,
+    chunks: Vec<Chunk>,
+    filters: Vec<Filter>,
+    fill: Option<Vec<u8>>,
+    len: u64,
+    place: Place,
+}
+
+impl Chunked {
+    /// Over chunks that are sorted by their numbers.
+    pub fn new(
+        file: &File,
+        shape: Shape,
+        chunks: Vec<Chunk>,
+        filters: Vec<Filter>,
+        fill: Option<Vec<u8>>,
+        len: u64,
+        place: Place,
+    ) -> Self {
+        Chunked { source: file.source.clone(), base: file.base, shape, chunks, filters, fill, len, place }
+    }
+
+    fn decoded(&self, chunk: &Chunk) -> Result<Vec<u8>> {
+        let at = self.base.saturating_add(chunk.address);
+        let fault = |what: String| Error::malformed(self.source.place(at), format!("a chunk: {what}"));
+        let bytes = self.shape.bytes as usize;
+        let raw = self.source.window(at, chunk.size)?.into_owned();
+        let whole =
+            filters::undo(&self.filters, chunk.mask, raw, bytes + 4 * self.filters.len()).map_err(fault)?;
+        if whole.len() < bytes {
+            return Err(fault(format!("{} bytes of elements, where {bytes} belong", whole.len())));
+        }
+        Ok(whole)
+    }
+
+    /// Puts a chunk's elements where they belong in its row of chunks.
+    fn place_in(&self, slab: &mut [u8], number: u64, bytes: &[u8]) {
+        let shape = &self.shape;
+        let rank = shape.dims.len();
+        let element = shape.element as usize;
+        let mut at = vec![0u64; rank];
+        let mut rest = number;
+        for d in (0..rank).rev() {
+            at[d] = rest % shape.counts[d] * shape.chunk[d];
+            rest /= shape.counts[d];
+        }
+        // What of the chunk lies within the dataset.
+        let inside: Vec<u64> = (0..rank).map(|d| shape.chunk[d].min(shape.dims[d] - at[d])).collect();
+        let run = inside[rank - 1] as usize * element;
+        let mut index = vec![0u64; rank];
+        'runs: loop {
+            let (mut from, mut to) = (0u64, 0u64);
+            for d in 0..rank {
+                from = from * shape.chunk[d] + index[d];
+                to = to * shape.dims[d] + index[d] + if d == 0 { 0 } else { at[d] };
+            }
+            let (from, to) = (from as usize * element, to as usize * element);
+            slab[to..to + run].copy_from_slice(&bytes[from..from + run]);
+            for d in (0..rank - 1).rev() {
+                index[d] += 1;
+                if index[d] < inside[d] {
+                    continue 'runs;
+                }
+                index[d] = 0;
+            }
+            return;
+        }
+    }
+}
+
+impl Storage for Chunked {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn can_seek(&self) -> bool {
+        false
+    }
+
+    fn visit(&self, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
+        if range.start > range.end || range.end > self.len {
+            let what = format!("bytes {}..{} asked of {}", range.start, range.end, self.len);
+            return Err(Error::malformed(self.place.clone(), what));
+        }
+        let shape = &self.shape;
+        let row: u64 = shape.dims[1..].iter().product::<u64>() * shape.element;
+        let across: u64 = shape.counts[1..].iter().product();
+        let slab_bytes = row * shape.chunk[0];
+        let mut slab = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let number = at / slab_bytes;
+            let first = number * slab_bytes;
+            let len = slab_bytes.min(self.len - first) as usize;
+            slab.clear();
+            match self.fill.as_deref().filter(|f| f.iter().any(|&b| b != 0)) {
+                Some(fill) => slab.extend(fill.iter().copied().cycle().take(len)),
+                None => slab.resize(len, 0),
+            }
+            let from = self.chunks.partition_point(|c| c.number < number * across);
+            let to = self.chunks.partition_point(|c| c.number < (number + 1) * across);
+            for chunk in &self.chunks[from..to] {
+                let bytes = self.decoded(chunk)?;
+                self.place_in(&mut slab, chunk.number, &bytes);
+            }
+            let end = range.end.min(first + len as u64);
+            for piece in slab[(at - first) as usize..(end - first) as usize].chunks(CHUNK) {
+                visitor(at, piece)?;
+                at += piece.len() as u64;
+            }
+        }
+        Ok(())
+    }
+}
