@@ -236,6 +236,14 @@ fn a_move_that_would_lose_something_is_refused_before_it_begins() {
     assert!(error.contains("is what is read"), "{error}");
     let error = failure(&["convert", &source, "-o", &path("h.safetensors")]);
     assert!(error.contains("--force"), "{error}");
+    let before = std::fs::read(&source).expect("there");
+    for manifest in [&source, &path("h.safetensors")] {
+        let error = failure(&["convert", &source, "-o", &path("n.pth"), "--manifest", manifest]);
+        assert!(error.contains("is what is read") || error.contains("--force"), "{error}");
+    }
+    assert!(std::fs::read(&source).expect("there") == before && !folder.path().join("n.pth").exists());
+    stdout(&["convert", &source, "-o", &path("b.npy"), "--select", "b", "--manifest", &path("m.json")]);
+    assert!(std::fs::read_to_string(path("m.json")).expect("written").contains("sha256"));
     stdout(&["convert", &source, "-o", &path("dry.pth"), "--dry-run"]);
     assert!(!folder.path().join("dry.pth").exists(), "a dry run writes nothing");
     assert!(failure(&["convert", &source, "-o", &path("x.gguf2")]).contains(".safetensors"));
@@ -264,6 +272,12 @@ fn names_shapes_and_files_change_as_asked() {
     let sharded = path("shards/model.safetensors");
     stdout(&["convert", &source, "-o", &sharded, "--shard", "50KB"]);
     let whole = json_of(&["ls", "--json", "--hash", &path("shards")]);
+    let shard = path("shards/model-00001-of-00003.safetensors");
+    let index = path("shards/model.safetensors.index.json");
+    for input in [path("shards"), index] {
+        let error = failure(&["convert", &input, "-o", &shard, "--force"]);
+        assert!(error.contains("is what is read"), "{error}");
+    }
     let tensors = whole["tensors"].as_array().expect("a list");
     assert_eq!(tensors.len(), json_of(&["ls", "--json", &source])["tensors"].as_array().map_or(0, Vec::len));
 }

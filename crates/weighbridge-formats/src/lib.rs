@@ -34,5 +34,5 @@ pub mod zip;
 
 pub use format::{FORMATS, Format, ReadOptions, by_id};
 pub use open::{open, read};
-pub use plan::{Carry, Change, Plan, WriteOptions};
+pub use plan::{Carry, Change, Plan, WriteOptions, check_target};
 pub use source::{Access, Source};

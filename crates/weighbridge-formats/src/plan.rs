@@ -77,17 +77,7 @@ impl Plan {
     /// What was found.
     pub fn check(&self, inputs: &[PathBuf], how: Carry) -> Result<()> {
         for file in &self.files {
-            let shown = file.path.display();
-            let same = |input: &PathBuf| match (input.canonicalize(), file.path.canonicalize()) {
-                (Ok(a), Ok(b)) => a == b,
-                _ => false,
-            };
-            if inputs.iter().any(same) {
-                return Err(Error::Usage { what: format!("{shown} is what is read: name another output") });
-            }
-            if file.path.exists() && !how.force {
-                return Err(Error::Usage { what: format!("{shown} exists: --force replaces it") });
-            }
+            check_target(&file.path, inputs, how)?;
         }
         let Some(folder) = self.files.first().map(|f| folder_of(&f.path)) else { return Ok(()) };
         if !folder.is_dir() {
@@ -123,6 +113,28 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Refuses to write over one of the `inputs`, and over any existing file without `force`.
+///
+/// # Errors
+/// [`Error::Usage`] that says which.
+pub fn check_target(path: &Path, inputs: &[PathBuf], how: Carry) -> Result<()> {
+    let shown = path.display();
+    let same = |input: &PathBuf| match (input.canonicalize(), path.canonicalize()) {
+        // Any file of a folder, or beside an index, may be one of the shards.
+        (Ok(a), Ok(b)) if a.is_dir() => b.starts_with(a),
+        (Ok(a), Ok(b)) if a.extension().is_some_and(|e| e == "json") => a.parent() == b.parent(),
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    if inputs.iter().any(same) {
+        return Err(Error::Usage { what: format!("{shown} is what is read: name another output") });
+    }
+    if path.exists() && !how.force {
+        return Err(Error::Usage { what: format!("{shown} exists: --force replaces it") });
+    }
+    Ok(())
 }
 
 fn folder_of(path: &Path) -> &Path {

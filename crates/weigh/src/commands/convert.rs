@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 use weighbridge_convert::{CastOptions, Rename, Transfer, rename_map};
-use weighbridge_formats::{Carry, Change, FORMATS, Format, Plan, ReadOptions, WriteOptions, by_id, open};
+use weighbridge_formats::{
+    Carry, Change, FORMATS, Format, Plan, ReadOptions, WriteOptions, by_id, check_target, open,
+};
 use weighbridge_measure::{Options, measure, sha256};
 use weighbridge_model::{DType, Error, Model, Result, Tensor};
 use weighbridge_report::table::clean;
@@ -32,6 +34,9 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
     let how = Carry { force: args.force, sync: args.sync };
     account.plan.check(&opened.paths, how)?;
+    if let Some(manifest) = &args.manifest {
+        check_target(manifest, &opened.paths, how)?;
+    }
     if !args.dry_run {
         let bar = progress::bar(account.plan.bytes());
         let started = std::time::Instant::now();
@@ -276,6 +281,11 @@ fn write_manifest(path: &Path, transfer: &Transfer, plan: &Plan, args: &ConvertA
     let by_name: HashMap<&str, &Tensor> = written.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
     let mut targets = Vec::with_capacity(sources.len());
     for moved in &transfer.moved {
+        // A .npy names its one array nowhere.
+        if let ([_], [only]) = (transfer.moved.as_slice(), written.tensors.as_slice()) {
+            targets.push(only);
+            continue;
+        }
         targets.push(*by_name.get(moved.target.name.as_str()).ok_or_else(|| Error::NotFound {
             kind: "tensor in the written file",
             name: moved.target.name.clone(),

@@ -21,6 +21,9 @@ use crate::output::Output;
 use crate::plan::{Change, FilePlan, Plan, WriteOptions};
 use crate::zip::write::{Archive, archive_len};
 
+/// Longest name: a zip entry's has 16 bits for its length, and ends in `.npy`.
+const LONGEST: usize = u16::MAX as usize - 4;
+
 /// Plans the file for `model` at `path`: the one tensor as `.npy`, or all of them as `.npz`. Types that NumPy lacks
 /// (BF16, FP8, sub-byte) are widened exactly. Codes of a quantized tensor are written as they are stored; blocks are dequantized.
 ///
@@ -61,6 +64,13 @@ fn carry_all(tensors: &[Tensor]) -> Result<(Plan, Vec<Tensor>)> {
     for tensor in tensors {
         if !seen.insert(tensor.name.as_str()) {
             refused.push((tensor.name.clone(), "the name comes twice".to_owned()));
+            continue;
+        }
+        if tensor.name.len() > LONGEST {
+            refused.push((
+                tensor.name.clone(),
+                "a name of more bytes than an archive's entry may have".to_owned(),
+            ));
             continue;
         }
         match carried(tensor) {
