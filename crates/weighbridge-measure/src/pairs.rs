@@ -11,7 +11,8 @@ const HALF: usize = AT_ONCE / 2;
 /// Counts of keys below `KEYS`. Where [`AT_ONCE`] neighbours all lie within the window below the highest key of
 /// a finite value, as nearly all weights do, they are counted as pairs; others one by one.
 pub(crate) struct Keys<const KEYS: usize, const TABLES: usize> {
-    pairs: Box<[[u16; WINDOW]; WINDOW]>,
+    /// A cell for all that u16 can say, so that no index is checked; the window's are the first.
+    pairs: Box<[u16; 1 << 16]>,
     /// Pairs since the table was last emptied: no sum over it may leave u16.
     pending: u16,
     /// The window's first key.
@@ -24,7 +25,7 @@ impl<const KEYS: usize, const TABLES: usize> Keys<KEYS, TABLES> {
     pub(crate) fn below(highest: usize) -> Self {
         const { assert!(KEYS <= 1 << 15 && KEYS >= WINDOW) };
         let base = (highest + 1).saturating_sub(WINDOW).min(KEYS - WINDOW) as u16;
-        let pairs = vec![[0; WINDOW]; WINDOW].try_into().expect("as many as were made");
+        let pairs = vec![0; 1 << 16].try_into().expect("as many as were made");
         Keys { pairs, pending: 0, base, single: Tally::new() }
     }
 
@@ -53,9 +54,8 @@ impl<const KEYS: usize, const TABLES: usize> Keys<KEYS, TABLES> {
             self.empty();
         }
         self.pending += HALF as u16;
-        let table = self.pairs.as_flattened_mut();
         for &place in &places {
-            table[usize::from(place) % (WINDOW * WINDOW)] += 1;
+            self.pairs[usize::from(place)] += 1;
         }
         true
     }
@@ -77,7 +77,7 @@ impl<const KEYS: usize, const TABLES: usize> Keys<KEYS, TABLES> {
     fn empty(&mut self) {
         let totals = &mut self.single.totals_mut()[usize::from(self.base)..][..WINDOW];
         let mut seconds = [0u16; WINDOW];
-        for (row, total) in self.pairs.iter_mut().zip(&mut *totals) {
+        for (row, total) in self.pairs.as_chunks_mut::<WINDOW>().0.iter_mut().zip(&mut *totals) {
             let firsts: u16 = row.iter().sum();
             *total += u64::from(firsts);
             if firsts > 0 {

@@ -3,8 +3,12 @@
 //! Both rise with the magnitude, so their sum, the key, tells both: [`crate::Histogram`] reads it back.
 
 use super::float::Float;
+use super::prefetch::prefetch;
 use crate::histogram::BINS;
 use crate::pairs::{AT_ONCE, Keys};
+
+/// Bytes that memory is asked for ahead of a part.
+const AHEAD: usize = 8 << 10;
 
 /// The range of a histogram, in the type that its bins are computed in.
 #[derive(Debug, Clone, Copy)]
@@ -117,9 +121,10 @@ fn count<T: Float, const KEYS: usize, const TABLES: usize>(
     // Keys first, counts second: loops as plain as these are compiled to whole vectors.
     let mut keys = [0u16; AT_ONCE];
     for part in values.chunks(AT_ONCE) {
+        prefetch(part, AHEAD);
         for (key, &bytes) in keys.iter_mut().zip(part) {
             let x = T::read(bytes).magnitude();
-            *key = (x.field() as u16 + bin(x) as u16) % KEYS as u16;
+            *key = (x.field() + bin(x) as u32) as u16;
         }
         counts.count(&keys[..part.len()]);
     }

@@ -34,6 +34,10 @@ pub(crate) trait Float:
     fn next_below(self) -> Self;
     fn next_above(self) -> Self;
     fn magnitude(self) -> Self;
+    /// Bits of the magnitude: they rise with it.
+    fn magnitude_bits(self) -> Self::Bits;
+    /// The number of these bits.
+    fn of_bits(bits: Self::Bits) -> f64;
     /// Bits of the magnitude minus one: zero wraps to the largest, so that a minimum passes it over.
     fn magnitude_less_one(self) -> Self::Bits;
     fn from_magnitude_less_one(bits: Self::Bits) -> f64;
@@ -91,6 +95,13 @@ macro_rules! float {
             #[inline(always)]
             fn magnitude(self) -> Self {
                 self.abs()
+            }
+            #[inline(always)]
+            fn magnitude_bits(self) -> $bits {
+                self.abs().to_bits()
+            }
+            fn of_bits(bits: $bits) -> f64 {
+                Self::from_bits(bits) as f64
             }
             #[inline(always)]
             fn magnitude_less_one(self) -> $bits {

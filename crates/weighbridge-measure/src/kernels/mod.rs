@@ -7,6 +7,7 @@ mod float;
 mod integers;
 mod level;
 mod moments;
+mod prefetch;
 mod rounding;
 mod widen;
 

@@ -147,6 +147,19 @@ impl Sums {
     }
 }
 
+/// How many zeros a run has, and its least magnitude beside them. Few runs of weights have any.
+#[inline(always)]
+fn zeros<T: Float>(run: &[T::Bytes]) -> (u64, Option<Number>) {
+    let (mut small, mut zeros) = ([T::ALL_ONES; LANES], [0u32; LANES]);
+    for_each::<T>(run, |lane, x| {
+        small[lane] = small[lane].min(x.magnitude_less_one());
+        zeros[lane] += u32::from(x == T::ZERO);
+    });
+    let small = small.iter().copied().min().unwrap_or(T::ALL_ONES);
+    let nonzero = (small != T::ALL_ONES).then(|| Number::Float(T::from_magnitude_less_one(small)));
+    (zeros.iter().map(|&z| u64::from(z)).sum(), nonzero)
+}
+
 /// The summary of a run of finite values, from the sums of what they are beyond `shift`. A loop of its own over
 /// the run, which stays close by: so all lanes of one loop fit in AVX2's registers.
 #[inline(always)]
@@ -155,18 +168,16 @@ fn summary<T: Float>(run: &[T::Bytes], sums: Sums, shift: f64) -> Summary {
         return Summary::default();
     }
     let (mut low, mut high) = ([T::INFINITY; LANES], [T::NEG_INFINITY; LANES]);
-    let (mut small, mut zeros) = ([T::ALL_ONES; LANES], [0u32; LANES]);
+    let mut small = [T::ALL_ONES; LANES];
     for_each::<T>(run, |lane, x| {
         low[lane] = if x < low[lane] { x } else { low[lane] };
         high[lane] = if x > high[lane] { x } else { high[lane] };
-        small[lane] = small[lane].min(x.magnitude_less_one());
-        zeros[lane] += u32::from(x == T::ZERO);
+        small[lane] = small[lane].min(x.magnitude_bits());
     });
-    let zero: u64 = zeros.iter().map(|&z| u64::from(z)).sum();
     let min = low.iter().fold(f64::INFINITY, |a, b| a.min(b.widen()));
     let max = high.iter().fold(f64::NEG_INFINITY, |a, b| a.max(b.widen()));
-    let small = small.iter().copied().min().unwrap_or(T::ALL_ONES);
-    let nonzero = (small != T::ALL_ONES).then(|| Number::Float(T::from_magnitude_less_one(small)));
+    let least = small.iter().copied().min().map_or(f64::INFINITY, T::of_bits);
+    let (zero, nonzero) = if least == 0.0 { zeros::<T>(run) } else { (0, Some(Number::Float(least))) };
     // Adding +0 turns -0 into +0, whichever of the two a lane happened to keep.
     let float = |x: f64| Some(Number::Float(x + 0.0));
     Summary {
