@@ -2,6 +2,7 @@
 //! bounded size. Knows no schema: numbers get their meaning from whoever walks.
 
 mod cursor;
+pub mod write;
 
 use std::ops::Range;
 use std::sync::Arc;

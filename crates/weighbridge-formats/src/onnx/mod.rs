@@ -27,6 +27,7 @@ mod sniff;
 mod tensor;
 mod typed;
 mod usage;
+mod write;
 
 use weighbridge_model::{Error, Model, Program, Result, Training};
 
@@ -36,6 +37,7 @@ use crate::source::Source;
 use graph::Reader;
 
 pub use sniff::sniff;
+pub use write::write;
 
 /// Reads a model; its weights stay where they are.
 ///
