@@ -26,16 +26,13 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let (model, part) = weights(&opened.model, args.all)?;
     let mut transfer = Transfer::of(&model);
     edit(&mut transfer, args)?;
-    if transfer.moved.is_empty() {
+    let in_graph = format.graph && model.graph.is_some();
+    if transfer.moved.is_empty() && !in_graph {
         return Err(Error::Usage { what: "no tensor is left to write".into() });
     }
     let size = |text: &Option<String>| text.as_deref().map(size).transpose();
     let options = WriteOptions { shard_bytes: size(&args.shard)?, external: size(&args.external)? };
-    let written = if format.graph && model.graph.is_some() {
-        transfer.in_graph(&model)?
-    } else {
-        transfer.model(&model)
-    };
+    let written = if in_graph { transfer.in_graph(&model)? } else { transfer.model(&model) };
     let plan = format.write.expect("target() looked")(&written, &args.output, &options)?;
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
     let how = Carry { force: args.force, sync: args.sync };

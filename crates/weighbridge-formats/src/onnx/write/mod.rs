@@ -43,6 +43,7 @@ pub fn write(model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan>
             model,
             notes: program.tensors.iter().map(|(id, notes)| (*id, notes)).collect(),
             external: outside.map(|least| External::new(path, least)),
+            within: false,
             refused: Vec::new(),
         };
         let draft = writer.whole(graph, program)?;
@@ -80,6 +81,8 @@ struct Writer<'a> {
     model: &'a Model,
     notes: HashMap<TensorId, &'a TensorNotes>,
     external: Option<External>,
+    /// Whether tensors stay in the message: runtimes look outside for initializers and constants alone.
+    within: bool,
     refused: Vec<(String, String)>,
 }
 
@@ -100,6 +103,7 @@ impl Writer<'_> {
         draft.message(7, self.graph(graph)?);
         graph::opsets(&mut draft, 8, &graph.opsets);
         graph::properties(&mut draft, 14, &program.properties);
+        self.within = true;
         for training in &program.training {
             let mut info = Draft::default();
             for (number, graph) in [(1, &training.initialization), (2, &training.algorithm)] {

@@ -55,7 +55,7 @@ impl Writer<'_> {
     }
 
     fn outside(&mut self, tensor: &Tensor) -> Option<(String, u64)> {
-        let external = self.external.as_mut()?;
+        let external = self.external.as_mut().filter(|_| !self.within)?;
         let at = external.place(tensor)?;
         Some((external.location(), at))
     }
@@ -63,8 +63,10 @@ impl Writer<'_> {
     /// A sparse tensor by its parts.
     pub(super) fn sparse(&mut self, sparse: &SparseTensor, name: Option<&str>) -> Result<Draft> {
         let mut draft = Draft::default();
+        let before = std::mem::replace(&mut self.within, true);
         draft.message(1, self.tensor(sparse.values, name)?);
         draft.message(2, self.tensor(sparse.indices, None)?);
+        self.within = before;
         sparse.dims.iter().for_each(|&size| draft.int(3, size as i64));
         Ok(draft)
     }
