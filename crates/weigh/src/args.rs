@@ -237,6 +237,11 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "SIZE")]
     pub shard: Option<String>,
 
+    /// ONNX: put tensors of at least so many bytes (1024 unless told) into FILE.data; a model of more than 2 GB does
+    /// without being asked.
+    #[arg(long, value_name = "SIZE", num_args = 0..=1, default_missing_value = "1024")]
+    pub external: Option<String>,
+
     /// Tell what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,

@@ -1,6 +1,6 @@
 //! Tensors on their way, each beside the one that it was.
 
-use weighbridge_model::{Model, Tensor};
+use weighbridge_model::{Error, Model, Result, Tensor};
 
 /// A tensor on its way.
 #[derive(Debug, Clone)]
@@ -65,5 +65,35 @@ impl Transfer {
             model.push(moved.target.clone());
         }
         model
+    }
+
+    /// The model to write where the output is a graph: all of `from`, its tensors replaced by those on their way.
+    /// What the state dict leaves out is part of the graph, and goes along.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where a tensor that the graph needs is missing, renamed or changed: the graph would have to
+    /// change with it.
+    pub fn in_graph(&mut self, from: &Model) -> Result<Model> {
+        let mut model = from.clone();
+        let mut reasons: Vec<(String, String)> = Vec::new();
+        for Moved { source, target, changes } in &self.moved {
+            if source.name != target.name {
+                reasons.push((source.name.clone(), format!("renamed to '{}'", target.name)));
+            }
+            reasons.extend(changes.iter().map(|change| (source.name.clone(), change.clone())));
+            model.tensors[source.id.0 as usize] = Tensor { id: source.id, ..target.clone() };
+        }
+        let outside: Vec<&str> =
+            from.tensors.iter().filter(|t| !t.in_state_dict).map(|t| t.name.as_str()).collect();
+        self.left.retain(|(name, _)| !outside.contains(&name.as_str()));
+        reasons.extend(self.left.iter().cloned());
+        if reasons.is_empty() {
+            return Ok(model);
+        }
+        Err(Error::Refused {
+            what: "a graph is written with its tensors as it takes them".into(),
+            reasons,
+            help: Some("leave these options out, or write a format that holds tensors alone".into()),
+        })
     }
 }

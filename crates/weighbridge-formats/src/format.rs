@@ -44,6 +44,8 @@ pub struct Format {
     pub read: fn(&Source, &ReadOptions) -> Result<Model>,
     /// Reads several files that make one model, where that is more than shards side by side.
     pub join: Option<Join>,
+    /// Whether what is written is a graph with its tensors, rather than tensors alone.
+    pub graph: bool,
     /// Plans the files of a model at a path, where the format is written.
     pub write: Option<Write>,
 }
@@ -64,6 +66,7 @@ pub const FORMATS: &[Format] = &[
         sniff: pytorch::sniff,
         read: pytorch::read,
         join: None,
+        graph: false,
         write: Some(pytorch::write),
     },
     Format {
@@ -74,6 +77,7 @@ pub const FORMATS: &[Format] = &[
         sniff: safetensors::sniff,
         read: safetensors::read,
         join: None,
+        graph: false,
         write: Some(safetensors::write),
     },
     Format {
@@ -84,7 +88,8 @@ pub const FORMATS: &[Format] = &[
         sniff: onnx::sniff,
         read: onnx::read,
         join: None,
-        write: None,
+        graph: true,
+        write: Some(onnx::write),
     },
     Format {
         id: "caffe",
@@ -94,6 +99,7 @@ pub const FORMATS: &[Format] = &[
         sniff: caffe::sniff,
         read: caffe::read,
         join: Some(caffe::join),
+        graph: false,
         write: None,
     },
     Format {
@@ -104,6 +110,7 @@ pub const FORMATS: &[Format] = &[
         sniff: tflite::sniff,
         read: tflite::read,
         join: None,
+        graph: false,
         write: None,
     },
     Format {
@@ -114,6 +121,7 @@ pub const FORMATS: &[Format] = &[
         sniff: numpy::sniff,
         read: numpy::read,
         join: None,
+        graph: false,
         write: Some(numpy::write),
     },
     Format {
@@ -124,6 +132,7 @@ pub const FORMATS: &[Format] = &[
         sniff: keras::sniff,
         read: keras::read,
         join: None,
+        graph: false,
         write: None,
     },
     Format {
@@ -134,6 +143,7 @@ pub const FORMATS: &[Format] = &[
         sniff: wts::sniff,
         read: wts::read,
         join: None,
+        graph: false,
         write: Some(wts::write),
     },
     Format {
@@ -144,6 +154,7 @@ pub const FORMATS: &[Format] = &[
         sniff: gguf::sniff,
         read: gguf::read,
         join: Some(gguf::join),
+        graph: false,
         write: None,
     },
 ];

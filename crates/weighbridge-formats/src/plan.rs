@@ -11,6 +11,9 @@ use crate::output::{Output, Progress};
 pub struct WriteOptions {
     /// Most bytes of tensors in a file, where the format has shards; otherwise one file.
     pub shard_bytes: Option<u64>,
+    /// Tensors from this size on stand in a file beside the model, where the format has such; otherwise only what
+    /// one file cannot hold.
+    pub external: Option<u64>,
 }
 
 /// A tensor, or a piece of metadata, that does not arrive as it is.

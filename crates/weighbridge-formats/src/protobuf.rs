@@ -2,10 +2,12 @@
 //! bounded size. Knows no schema: numbers get their meaning from whoever walks.
 
 mod cursor;
+pub mod write;
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use weighbridge_model::{Error, Place, Result};
+use weighbridge_model::{Error, Place, Result, Storage};
 
 use crate::source::Source;
 pub use cursor::Cursor;
@@ -81,6 +83,14 @@ impl<'a> Message<'a> {
         self.source.place(self.range.start)
     }
 
+    /// Its bytes, without its own tag and length.
+    ///
+    /// # Errors
+    /// On a failed read.
+    pub fn storage(&self) -> Result<Arc<dyn Storage>> {
+        self.source.storage(self.range.start, self.range.end - self.range.start)
+    }
+
     /// Its fields in order. Ends after the first error.
     pub fn fields(&self) -> Fields<'a> {
         let cursor = Cursor::new(self.source, self.range.clone(), FIELDS_WINDOW);
@@ -106,6 +116,19 @@ impl<'a> Field<'a> {
     /// The place of its tag, for errors.
     pub fn place(&self) -> Place {
         self.source.place(self.at)
+    }
+
+    /// Where all of it stands, its tag included.
+    pub fn span(&self) -> Range<u64> {
+        self.at..self.payload.end
+    }
+
+    /// All of it, its tag included: to be carried along.
+    ///
+    /// # Errors
+    /// On a failed read.
+    pub fn encoded(&self) -> Result<Arc<dyn Storage>> {
+        self.source.storage(self.at, self.payload.end - self.at)
     }
 
     /// How many bytes its payload takes.

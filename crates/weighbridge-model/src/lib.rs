@@ -26,7 +26,10 @@ pub use chunks::{BLOCK, Chunk};
 pub use dtype::{BlockType, Class, DType};
 pub use error::{Error, Place, Result};
 pub use finding::{Finding, Severity};
-pub use graph::{Attribute, Dim, Graph, GraphValue, Node, ValueId};
+pub use graph::{
+    Attribute, Bindings, Carried, Dim, Function, Graph, GraphValue, Node, Program, Properties, SparseTensor,
+    TensorNotes, Training, ValueId, ValueType,
+};
 pub use layout::{Layout, View};
 pub use limits::Limits;
 pub use model::{Model, Module, Part, is_optimizer_key, is_weight_key, nearest, nearest_or_all};

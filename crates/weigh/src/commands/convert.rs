@@ -26,11 +26,14 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let (model, part) = weights(&opened.model, args.all)?;
     let mut transfer = Transfer::of(&model);
     edit(&mut transfer, args)?;
-    if transfer.moved.is_empty() {
+    let in_graph = format.graph && model.graph.is_some();
+    if transfer.moved.is_empty() && !in_graph {
         return Err(Error::Usage { what: "no tensor is left to write".into() });
     }
-    let options = WriteOptions { shard_bytes: args.shard.as_deref().map(size).transpose()? };
-    let plan = format.write.expect("target() looked")(&transfer.model(&model), &args.output, &options)?;
+    let size = |text: &Option<String>| text.as_deref().map(size).transpose();
+    let options = WriteOptions { shard_bytes: size(&args.shard)?, external: size(&args.external)? };
+    let written = if in_graph { transfer.in_graph(&model)? } else { transfer.model(&model) };
+    let plan = format.write.expect("target() looked")(&written, &args.output, &options)?;
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
     let how = Carry { force: args.force, sync: args.sync };
     account.plan.check(&opened.paths, how)?;

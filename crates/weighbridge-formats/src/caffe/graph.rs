@@ -63,7 +63,7 @@ pub(super) fn build(net: &Net, model: &Model) -> Graph {
 
 impl Builder {
     fn value(&mut self, name: String) -> ValueId {
-        self.graph.values.push(GraphValue { name, dtype: None, shape: None });
+        self.graph.values.push(GraphValue { name, ..GraphValue::default() });
         ValueId(self.graph.values.len() as u32 - 1)
     }
 
@@ -113,6 +113,7 @@ impl Builder {
             inputs,
             outputs: made.into_iter().map(Some).collect(),
             attributes: attributes.collect(),
+            ..Node::default()
         });
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use weighbridge_model::{
-    DType, Dim, Error, Graph, GraphValue, Limits, Model, Place, Result, Role, Tensor, TensorId, Value,
-    ValueId,
+    Carried, DType, Dim, Error, Function, Graph, GraphValue, Limits, Model, Place, Properties, Result, Role,
+    SparseTensor, Tensor, TensorId, TensorNotes, Value, ValueId,
 };
 
 use super::check::Faults;
@@ -23,6 +23,8 @@ struct Fact {
     tensor: Option<(TensorId, bool)>,
     /// Whether an input or an initializer gives it.
     given: bool,
+    /// Type and shape of the initializer that gives it.
+    own: Option<(DType, Vec<u64>)>,
     maker: Option<u32>,
 }
 
@@ -41,9 +43,13 @@ impl Scope {
         if let Some(&id) = self.names.get(&name) {
             return id;
         }
+        self.names.insert(name.clone(), ValueId(self.graph.values.len() as u32));
+        self.new_value(name)
+    }
+
+    fn new_value(&mut self, name: String) -> ValueId {
         let id = ValueId(self.graph.values.len() as u32);
-        self.names.insert(name.clone(), id);
-        self.graph.values.push(GraphValue { name, dtype: None, shape: None });
+        self.graph.values.push(GraphValue { name, ..GraphValue::default() });
         self.facts.push(Fact::default());
         id
     }
@@ -72,11 +78,13 @@ impl Scope {
         self.fact(value).tensor.get_or_insert((tensor, true));
     }
 
-    /// Notes a value's type and shape; what is known already stays.
-    pub(super) fn declare(&mut self, value: ValueId, dtype: Option<DType>, shape: Option<Vec<Dim>>) {
-        let declared = &mut self.graph.values[value.0 as usize];
-        declared.dtype = declared.dtype.or(dtype);
-        declared.shape = declared.shape.take().or(shape);
+    /// Notes a value's declaration, the first there is.
+    pub(super) fn declare(&mut self, value: ValueId, as_declared: GraphValue) {
+        let known = &mut self.graph.values[value.0 as usize];
+        if known.dtype.is_none() && known.declared.is_none() {
+            let name = std::mem::take(&mut known.name);
+            *known = GraphValue { name, ..as_declared };
+        }
     }
 }
 
@@ -91,6 +99,7 @@ pub(super) struct Reader {
     model: Model,
     items: u64,
     annotations: Vec<(String, Value)>,
+    notes: Vec<(TensorId, TensorNotes)>,
 }
 
 impl Reader {
@@ -103,6 +112,7 @@ impl Reader {
             model: Model::default(),
             items: 0,
             annotations: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -131,6 +141,32 @@ impl Reader {
         Ok(())
     }
 
+    /// What is said of tensors beside their content.
+    pub(super) fn take_notes(&mut self) -> Vec<(TensorId, TensorNotes)> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Keeps what is said of a tensor.
+    pub(super) fn note(&mut self, tensor: TensorId, notes: TensorNotes) {
+        if !notes.is_empty() {
+            self.notes.push((tensor, notes));
+        }
+    }
+
+    /// Keeps a field that nothing here interprets.
+    pub(super) fn carry(&mut self, carried: &mut Carried, field: &Field<'_>) -> Result<()> {
+        self.item(&field.place())?;
+        carried.push(field.encoded()?);
+        Ok(())
+    }
+
+    /// Keeps a key and its value.
+    pub(super) fn property(&mut self, properties: &mut Properties, field: &Field<'_>) -> Result<()> {
+        self.item(&field.place())?;
+        properties.push(entry(&field.message()?)?);
+        Ok(())
+    }
+
     /// Takes a tensor into the model.
     pub(super) fn push(&mut self, tensor: Tensor, message: &Message<'_>) -> Result<TensorId> {
         self.item(&message.place())?;
@@ -151,14 +187,14 @@ impl Reader {
         Ok(graph)
     }
 
-    /// Reads a training graph for its tensors. It may read from the model's own graph.
-    pub(super) fn training(&mut self, message: &Message<'_>) -> Result<()> {
+    /// Reads a training graph. It may read from the model's own graph.
+    pub(super) fn training(&mut self, message: &Message<'_>) -> Result<Graph> {
         let first = self.model.tensors.len();
-        self.graph(message)?;
+        let (graph, _) = self.graph(message)?;
         for tensor in &mut self.model.tensors[first..] {
             (tensor.role, tensor.role_guessed) = (Role::Other, false);
         }
-        Ok(())
+        Ok(graph)
     }
 
     /// Reads a graph in an attribute of the node that `scope` takes next.
@@ -173,37 +209,58 @@ impl Reader {
         Ok(graph)
     }
 
-    /// Reads a function for the tensors in its body, and returns its name.
-    pub(super) fn function(&mut self, message: &Message<'_>) -> Result<String> {
+    /// Reads a function.
+    pub(super) fn function(&mut self, message: &Message<'_>) -> Result<Function> {
         let mut scope = Scope::default();
-        let (mut name, mut domain, mut overload) = (String::new(), String::new(), String::new());
+        let mut function = Function::default();
         let mut defaults = Vec::new();
         for field in message.fields() {
             let field = field?;
             match field.number {
-                1 => name = field.text()?,
-                11 => defaults.push(field.message()?),
-                13 => overload = field.text()?,
+                1 => function.name = field.text()?,
                 4 => {
                     if let Some(value) = self.named(&mut scope, &field)? {
                         scope.fact(value).given = true;
+                        scope.graph.inputs.push(value);
                     }
                 }
+                5 => {
+                    let output = self.named(&mut scope, &field)?;
+                    scope.graph.outputs.extend(output);
+                }
+                6 => {
+                    self.item(&field.place())?;
+                    function.attributes.push(field.text()?);
+                }
                 7 => self.node(&mut scope, &field.message()?)?,
-                10 => domain = super::node::domain(field.text()?),
-                _ => {}
+                8 => scope.graph.doc = field.text()?,
+                9 => {
+                    self.item(&field.place())?;
+                    scope.graph.opsets.push(super::opset(&field.message()?)?);
+                }
+                10 => function.domain = super::node::domain(field.text()?),
+                11 => defaults.push(field.message()?),
+                12 => {
+                    let declared = self.declaration(&mut scope, &field.message()?)?;
+                    scope.graph.declared.extend(declared);
+                }
+                13 => function.overload = field.text()?,
+                14 => self.property(&mut scope.graph.properties, &field)?,
+                _ => self.carry(&mut scope.graph.carried, &field)?,
             }
         }
-        if !overload.is_empty() {
-            name = format!("{name}:{overload}");
-        }
         // Defaults of its attributes, which may be tensors.
+        let owner = overloaded(&function);
         for attribute in &defaults {
-            self.attribute(&mut scope, attribute, &name)?;
+            let read = self.attribute(&mut scope, attribute, &owner)?;
+            if !read.doc.is_empty() {
+                function.attribute_docs.push((read.name.clone(), read.doc));
+            }
+            function.defaults.push((read.name, read.attribute));
         }
-        let (_, free) = self.close(scope);
+        let (body, free) = self.close(scope);
         free.iter().for_each(|(name, _)| self.faults.missing(name));
-        Ok(if domain.is_empty() { name } else { format!("{domain}.{name}") })
+        Ok(Function { body, ..function })
     }
 
     fn graph(&mut self, message: &Message<'_>) -> Result<(Graph, Free)> {
@@ -235,19 +292,23 @@ impl Reader {
                     }
                 }
                 13 => {
-                    self.declaration(&mut scope, &field.message()?)?;
+                    let declared = self.declaration(&mut scope, &field.message()?)?;
+                    scope.graph.declared.extend(declared);
                 }
-                14 => self.annotation(&field.message()?)?,
-                _ => {}
+                14 => self.annotation(&mut scope, &field.message()?)?,
+                5 | 15 => {}
+                10 => scope.graph.doc = field.text()?,
+                16 => self.property(&mut scope.graph.properties, &field)?,
+                _ => self.carry(&mut scope.graph.carried, &field)?,
             }
         }
         Ok(self.close(scope))
     }
 
     /// `TensorAnnotation`: which tensors hold the scale and the zero point of another.
-    fn annotation(&mut self, message: &Message<'_>) -> Result<()> {
+    fn annotation(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<()> {
         self.item(&message.place())?;
-        let (mut name, mut parameters) = (String::new(), Vec::new());
+        let (mut name, mut parameters, mut values) = (String::new(), Vec::new(), Vec::new());
         for field in message.fields() {
             let field = field?;
             match field.number {
@@ -255,61 +316,87 @@ impl Reader {
                 2 => {
                     self.item(&field.place())?;
                     let (key, value) = entry(&field.message()?)?;
+                    values.push((key.clone(), scope.value(value.clone())));
                     parameters.push((key, Value::Str(value)));
                 }
                 _ => {}
             }
         }
+        let value = scope.value(name.clone());
+        scope.graph.quantization.push((value, values));
         self.annotations.push((name, Value::Map(parameters)));
         Ok(())
     }
 
     fn initializer(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<()> {
-        let tensor = tensor::read(message, None, &self.limits, &mut self.external)?;
+        let (tensor, notes) = tensor::read(message, None, &self.limits, &mut self.external)?;
         let (name, dtype, shape) = (tensor.name.clone(), tensor.dtype, tensor.shape.clone());
         let id = self.push(tensor, message)?;
-        if let Some(value) = self.given(scope, name, dtype, &shape) {
-            scope.fact(value).tensor.get_or_insert((id, false));
-            scope.graph.initializers.push((value, id));
-        }
+        self.note(id, notes);
+        let value = self.given(scope, name, dtype, &shape);
+        scope.fact(value).tensor.get_or_insert((id, false));
+        scope.graph.initializers.push((value, id));
         Ok(())
     }
 
     /// The dense tensor is what the graph's value holds; where there is none, its parts are all there is.
     fn sparse_initializer(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<()> {
-        let Sparse { dense, values, indices, dims } =
-            tensor::read_sparse(message, None, &self.limits, &mut self.external)?;
-        let name = dense.as_ref().unwrap_or(&values).name.clone();
-        let dtype = values.dtype;
-        let dense = dense.map(|dense| self.push(dense, message)).transpose()?;
-        let shape = dims.iter().map(|&d| Value::Int(d as i64)).collect();
+        let read = tensor::read_sparse(message, None, &self.limits, &mut self.external)?;
+        let name = read.dense.as_ref().unwrap_or(&read.values).name.clone();
+        let dtype = read.values.dtype;
+        let shape = read.dims.iter().map(|&d| Value::Int(d as i64)).collect();
         self.model.metadata.push((format!("sparse shape of {name}"), Value::List(shape)));
-        let values = self.push(values, message)?;
-        self.push(indices.with_role(Role::Constant, false), message)?;
-        if let Some(value) = self.given(scope, name, dtype, &dims) {
-            scope.fact(value).tensor.get_or_insert((dense.unwrap_or(values), false));
-            scope.graph.initializers.extend(dense.map(|dense| (value, dense)));
-        }
+        let sparse = self.sparse(read, message, None)?;
+        let value = self.given(scope, name, dtype, &sparse.dims);
+        scope.fact(value).tensor.get_or_insert((sparse.dense.unwrap_or(sparse.values), false));
+        scope.graph.initializers.extend(sparse.dense.map(|dense| (value, dense)));
+        scope.graph.sparse.push((value, sparse));
         Ok(())
     }
 
-    /// The value that an initializer gives; none where it has no name.
-    fn given(&mut self, scope: &mut Scope, name: String, dtype: DType, shape: &[u64]) -> Option<ValueId> {
+    /// Takes a sparse tensor into the model. `role` is the one of all its parts; without one, only indices have theirs.
+    pub(super) fn sparse(
+        &mut self,
+        read: Sparse,
+        message: &Message<'_>,
+        role: Option<Role>,
+    ) -> Result<SparseTensor> {
+        let Sparse { dense, values, indices, notes: [of_values, of_indices], dims } = read;
+        let told = |tensor: Tensor| match role {
+            Some(role) => tensor.with_role(role, false),
+            None => tensor,
+        };
+        let dense = dense.map(|dense| self.push(told(dense), message)).transpose()?;
+        let values = self.push(told(values), message)?;
+        let indices = self.push(indices.with_role(Role::Constant, false), message)?;
+        self.note(values, of_values);
+        self.note(indices, of_indices);
+        Ok(SparseTensor { dense, values, indices, dims })
+    }
+
+    /// The value that an initializer gives; one of its own where it has no name.
+    fn given(&mut self, scope: &mut Scope, name: String, dtype: DType, shape: &[u64]) -> ValueId {
         if name.is_empty() {
-            return None;
+            return scope.new_value(name);
         }
         let value = scope.value(name);
         let again = std::mem::replace(&mut scope.fact(value).given, true);
         if again {
             self.faults.duplicate(&scope.graph.values[value.0 as usize].name);
         }
-        scope.declare(value, Some(dtype), Some(shape.iter().map(|&d| Dim::Known(d)).collect()));
-        Some(value)
+        scope.fact(value).own.get_or_insert_with(|| (dtype, shape.to_vec()));
+        value
     }
 
     /// Draws what follows from a whole graph: roles, what is noticed, and what it takes from around it.
     fn close(&mut self, scope: Scope) -> (Graph, Free) {
-        let Scope { graph, facts, captures, .. } = scope;
+        let Scope { mut graph, facts, captures, .. } = scope;
+        for (fact, value) in facts.iter().zip(&mut graph.values) {
+            if let (Some((dtype, shape)), None, None) = (&fact.own, value.dtype, &value.declared) {
+                value.dtype = Some(*dtype);
+                value.shape = Some(shape.iter().map(|&d| Dim::Known(d)).collect());
+            }
+        }
         let mut free = Free::new();
         for (fact, value) in facts.iter().zip(&graph.values) {
             match (fact.tensor, fact.used) {
@@ -317,7 +404,7 @@ impl Reader {
                     let tensor = &mut self.model.tensors[id.0 as usize];
                     (tensor.role, tensor.role_guessed) = (by.role(tensor, inline), false);
                 }
-                (Some((_, false)), None) => self.faults.unused(&value.name),
+                (Some((_, false)), None) if !value.name.is_empty() => self.faults.unused(&value.name),
                 (None, Some(by)) if !fact.given && fact.maker.is_none() => {
                     free.push((value.name.clone(), by))
                 }
@@ -328,6 +415,12 @@ impl Reader {
         self.faults.order(&graph, &makers, &captures);
         (graph, free)
     }
+}
+
+/// A function's name with its overload, as its tensors are named after it.
+pub(super) fn overloaded(function: &Function) -> String {
+    let Function { name, overload, .. } = function;
+    if overload.is_empty() { name.clone() } else { format!("{name}:{overload}") }
 }
 
 /// A key and its value.

@@ -21,13 +21,15 @@ mod check;
 mod declare;
 mod external;
 mod graph;
+mod head;
 mod node;
 mod sniff;
 mod tensor;
 mod typed;
 mod usage;
+mod write;
 
-use weighbridge_model::{Error, Model, Result, Value};
+use weighbridge_model::{Error, Model, Program, Result, Training};
 
 use crate::format::ReadOptions;
 use crate::protobuf::Message;
@@ -35,6 +37,7 @@ use crate::source::Source;
 use graph::Reader;
 
 pub use sniff::sniff;
+pub use write::write;
 
 /// Reads a model; its weights stay where they are.
 ///
@@ -43,30 +46,29 @@ pub use sniff::sniff;
 pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     let message = Message::whole(source, options.limits.depth);
     let mut reader = Reader::new(source, options);
-    let mut head = Head::default();
-    let (mut graph, mut training, mut functions) = (None, Vec::new(), Vec::new());
+    let mut program = Program::default();
+    let (mut graph, mut opsets, mut training, mut functions) = (None, Vec::new(), Vec::new(), Vec::new());
     for field in message.fields() {
         let field = field?;
         match field.number {
-            1 => head.ir_version = Some(field.int()?),
-            2 => head.producer = field.text()?,
-            3 => head.producer_version = field.text()?,
-            4 => head.domain = field.text()?,
-            5 => head.model_version = Some(field.int()?),
-            6 => head.doc_string = field.text()?,
+            1 => program.ir_version = Some(field.int()?),
+            2 => program.producer = field.text()?,
+            3 => program.producer_version = field.text()?,
+            4 => program.domain = field.text()?,
+            5 => program.model_version = Some(field.int()?),
+            6 => program.doc = field.text()?,
             7 if graph.is_some() => {
                 return Err(Error::malformed(field.place(), "a second graph, where a model has one"));
             }
             7 => graph = Some(field.message()?),
-            8 => head.opsets.push(opset(&field.message()?)?),
-            14 => {
+            8 => {
                 reader.item(&field.place())?;
-                let (key, value) = graph::entry(&field.message()?)?;
-                head.properties.push((key, Value::Str(value)));
+                opsets.push(opset(&field.message()?)?);
             }
+            14 => reader.property(&mut program.properties, &field)?,
             20 => training.push(field.message()?),
             25 => functions.push(field.message()?),
-            _ => {}
+            _ => reader.carry(&mut program.carried, &field)?,
         }
     }
     let Some(graph) = graph else {
@@ -76,85 +78,38 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
         ));
     };
     let mut graph = reader.outermost(&graph)?;
-    let mut steps = Vec::new();
+    graph.opsets = opsets;
     for info in &training {
-        let mut bindings = [("initialization", Vec::new()), ("update", Vec::new())];
-        for field in info.fields() {
-            let field = field?;
-            match field.number {
-                // Initialization, and the algorithm's step.
-                1 | 2 => reader.training(&field.message()?)?,
-                // What becomes of the model's tensors: a name, and the output that it takes.
-                3 | 4 => {
-                    reader.item(&field.place())?;
-                    let (key, value) = graph::entry(&field.message()?)?;
-                    bindings[field.number as usize - 3].1.push((key, Value::Str(value)));
-                }
-                _ => {}
-            }
-        }
-        let bindings = bindings.into_iter().map(|(kind, pairs)| (kind.to_owned(), Value::Map(pairs)));
-        steps.push(Value::Map(bindings.collect()));
+        program.training.push(train(&mut reader, info)?);
     }
-    let functions =
-        functions.iter().map(|f| reader.function(f).map(Value::Str)).collect::<Result<Vec<_>>>()?;
-    graph.opsets.clone_from(&head.opsets);
+    for function in &functions {
+        program.functions.push(reader.function(function)?);
+    }
+    program.tensors = reader.take_notes();
     let mut model = reader.finish();
     model.format = "onnx";
-    model.origin = head.origin();
-    model.metadata.splice(0..0, head.metadata(&graph.name, functions));
-    if !steps.is_empty() {
-        model.metadata.push(("training_info".to_owned(), Value::List(steps)));
-    }
+    model.origin = head::origin(&program);
+    model.metadata.splice(0..0, head::metadata(&program, &graph));
+    model.metadata.extend(head::training(&program));
+    graph.program = Some(Box::new(program));
     model.graph = Some(graph);
     Ok(model)
 }
 
-/// What stands beside the graph.
-#[derive(Default)]
-struct Head {
-    ir_version: Option<i64>,
-    producer: String,
-    producer_version: String,
-    domain: String,
-    model_version: Option<i64>,
-    doc_string: String,
-    opsets: Vec<(String, i64)>,
-    properties: Vec<(String, Value)>,
-}
-
-impl Head {
-    fn origin(&self) -> String {
-        let producer = format!("{} {}", self.producer.trim(), self.producer_version.trim());
-        match (producer.trim(), self.ir_version) {
-            ("", Some(version)) => format!("ONNX IR {version}"),
-            ("", None) => "ONNX".to_owned(),
-            (producer, _) => producer.to_owned(),
+/// `TrainingInfoProto`.
+fn train(reader: &mut Reader, message: &Message<'_>) -> Result<Training> {
+    let mut training = Training::default();
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 => training.initialization = Some(reader.training(&field.message()?)?),
+            2 => training.algorithm = Some(reader.training(&field.message()?)?),
+            3 => reader.property(&mut training.initialization_binding, &field)?,
+            4 => reader.property(&mut training.update_binding, &field)?,
+            _ => reader.carry(&mut training.carried, &field)?,
         }
     }
-
-    fn metadata(self, graph: &str, functions: Vec<Value>) -> Vec<(String, Value)> {
-        let shown = |domain: String| if domain.is_empty() { "ai.onnx".to_owned() } else { domain };
-        let opsets = self.opsets.into_iter().map(|(d, v)| (shown(d), Value::Int(v))).collect();
-        let text = |text: String| (!text.is_empty()).then_some(Value::Str(text));
-        let list = |items: Vec<Value>| (!items.is_empty()).then_some(Value::List(items));
-        let map = |items: Vec<_>| (!items.is_empty()).then_some(Value::Map(items));
-        [
-            ("producer", text(self.producer)),
-            ("producer_version", text(self.producer_version)),
-            ("ir_version", self.ir_version.map(Value::Int)),
-            ("opset", map(opsets)),
-            ("domain", text(self.domain)),
-            ("model_version", self.model_version.map(Value::Int)),
-            ("graph", text(graph.to_owned())),
-            ("doc_string", text(self.doc_string)),
-            ("metadata_props", map(self.properties)),
-            ("functions", list(functions)),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-        .collect()
-    }
+    Ok(training)
 }
 
 /// An operator set's domain and version.

@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use weighbridge_model::{
-    Attribute, DType, Error, Layout, Memory, Node, Place, Result, Role, Tensor, TensorId, Value,
+    Attribute, DType, Error, Layout, Memory, Node, Place, Result, Role, SparseTensor, Tensor, TensorId, Value,
 };
 
 use super::check::label;
 use super::graph::{Reader, Scope};
-use super::tensor::{self, Sparse};
+use super::tensor;
 use super::usage;
 use crate::protobuf::{Field, Message};
 
@@ -27,6 +27,7 @@ struct Content<'a> {
     name: String,
     kind: i64,
     reference: String,
+    doc: String,
     float: f32,
     int: i64,
     string: Option<Range<u64>>,
@@ -38,18 +39,20 @@ struct Content<'a> {
     last: u32,
 }
 
+/// An attribute that was read.
+pub(super) struct Read {
+    pub(super) name: String,
+    pub(super) attribute: Attribute,
+    pub(super) doc: String,
+    /// How many numbers or strings it lists.
+    listed: usize,
+}
+
 impl Reader {
     /// Reads a node into `scope`.
     pub(super) fn node(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<()> {
         self.item(&message.place())?;
-        let mut node = Node {
-            name: String::new(),
-            domain: String::new(),
-            op: String::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            attributes: Vec::new(),
-        };
+        let mut node = Node::default();
         let mut attributes = Vec::new();
         for field in message.fields() {
             let field = field?;
@@ -60,8 +63,11 @@ impl Reader {
                 4 => node.op = field.text()?,
                 // Their tensors are named after the output, which may come later.
                 5 => attributes.push(field.message()?),
+                6 => node.doc = field.text()?,
                 7 => node.domain = domain(field.text()?),
-                _ => {}
+                8 => node.overload = field.text()?,
+                9 => self.property(&mut node.properties, &field)?,
+                _ => self.carry(&mut node.carried, &field)?,
             }
         }
         let shown = label(&scope.graph, &node);
@@ -83,18 +89,22 @@ impl Reader {
         let owner = output.map_or_else(|| shown.clone(), |v| scope.graph.values[v.0 as usize].name.clone());
         for attribute in attributes {
             let read = self.attribute(scope, &attribute, &owner).map_err(in_node)?;
-            if let (("value", &Attribute::Tensor(id)), Some(output)) = ((read.0.as_str(), &read.1), output)
+            if let (("value", &Attribute::Tensor(id)), Some(output)) =
+                ((read.name.as_str(), &read.attribute), output)
                 && node.op == "Constant"
             {
                 scope.inline(output, id);
             }
-            if let ("Constant", Attribute::Value(value)) = (node.op.as_str(), &read.1)
-                && let Some(tensor) = plain_constant(&format!("{owner}@{}", read.0), &read.0, value)
+            if node.op == "Constant"
+                && let Some(tensor) = plain_constant(&format!("{owner}@{}", read.name), &read)
             {
                 let id = self.push(tensor, &attribute)?;
                 output.into_iter().for_each(|output| scope.inline(output, id));
             }
-            node.attributes.push(read);
+            if !read.doc.is_empty() {
+                node.attribute_docs.push((read.name.clone(), read.doc));
+            }
+            node.attributes.push((read.name, read.attribute));
         }
         scope.graph.nodes.push(node);
         Ok(())
@@ -105,7 +115,7 @@ impl Reader {
         scope: &mut Scope,
         message: &Message<'_>,
         owner: &str,
-    ) -> Result<(String, Attribute)> {
+    ) -> Result<Read> {
         let mut content = self.content(message)?;
         // The kind's number and its field's differ; writers before IR version 2 gave no kind.
         let field = match content.kind {
@@ -122,12 +132,13 @@ impl Reader {
             content.messages.drain(..).filter(|(n, _)| *n == field).map(|(_, m)| m).collect();
         let attribute = match field {
             _ if !content.reference.is_empty() => {
-                Attribute::Opaque(format!("reference to '{}'", content.reference))
+                Attribute::Reference { to: std::mem::take(&mut content.reference), kind: content.kind }
             }
             2 => Attribute::Value(Value::Float(f64::from(content.float))),
             3 => Attribute::Value(Value::Int(content.int)),
             4 => Attribute::Value(string(message, content.string.unwrap_or_default())?),
-            7..=9 if content.listed > LIST => Attribute::Opaque(format!("list of {}", content.listed)),
+            7..=9 if content.listed > LIST => opaque(message, format!("list of {}", content.listed))?,
+            7..=9 if content.listed == 0 => Attribute::EmptyList { kind: i64::from(field) - 1 },
             7..=9 => Attribute::Value(Value::List(content.numbers)),
             5 => match messages.as_slice() {
                 [tensor] => Attribute::Tensor(self.constant(tensor, path)?),
@@ -135,39 +146,34 @@ impl Reader {
             },
             10 => {
                 let numbered = messages.iter().enumerate();
-                let tensors =
-                    numbered.map(|(i, t)| self.constant(t, format!("{path}.{i}")).map(Value::Tensor));
-                Attribute::Value(Value::List(tensors.collect::<Result<_>>()?))
+                let tensors = numbered.map(|(i, t)| self.constant(t, format!("{path}.{i}")));
+                Attribute::Tensors(tensors.collect::<Result<_>>()?)
             }
             6 => match messages.as_slice() {
                 [graph] => Attribute::Graph(Box::new(self.subgraph(scope, graph)?)),
                 _ => return Err(not_one(message, &name, messages.len(), "graph")),
             },
             11 => {
-                for graph in &messages {
-                    self.subgraph(scope, graph)?;
-                }
-                Attribute::Opaque(format!("{} graphs", messages.len()))
+                let graphs = messages.iter().map(|graph| self.subgraph(scope, graph));
+                Attribute::Graphs(graphs.collect::<Result<_>>()?)
             }
-            22 | 23 => {
-                let single = field == 22;
-                let mut read = Vec::new();
-                for (i, tensor) in messages.iter().enumerate() {
-                    let path = if single { path.clone() } else { format!("{path}.{i}") };
-                    read.push(self.sparse_constant(tensor, path)?);
-                }
-                match read.pop() {
-                    Some(last) if single => Attribute::Value(last),
-                    last => {
-                        read.extend(last);
-                        Attribute::Value(Value::List(read))
-                    }
-                }
+            22 => match messages.as_slice() {
+                [tensor] => Attribute::Sparse(self.sparse_constant(tensor, path)?),
+                _ => return Err(not_one(message, &name, messages.len(), "sparse tensor")),
+            },
+            23 => {
+                let numbered = messages.iter().enumerate();
+                let tensors = numbered.map(|(i, t)| self.sparse_constant(t, format!("{path}.{i}")));
+                Attribute::Sparses(tensors.collect::<Result<_>>()?)
             }
-            14 | 15 => Attribute::Opaque("type".to_owned()),
-            _ => Attribute::Opaque("nothing".to_owned()),
+            14 | 15 => opaque(message, "type")?,
+            _ => opaque(message, "nothing")?,
         };
-        Ok((name, attribute))
+        let attribute = match attribute {
+            Attribute::Value(value) if holds_bytes(&value) => opaque(message, "bytes that are no text")?,
+            attribute => attribute,
+        };
+        Ok(Read { name, attribute, doc: content.doc, listed: content.listed })
     }
 
     fn content<'a>(&mut self, message: &Message<'a>) -> Result<Content<'a>> {
@@ -184,9 +190,11 @@ impl Reader {
                 9 => {
                     content.listed += 1;
                     if content.listed <= LIST {
+                        self.item(&field.place())?;
                         content.numbers.push(string(message, field.bytes()?)?);
                     }
                 }
+                13 => content.doc = field.text()?,
                 20 => content.kind = field.int()?,
                 21 => content.reference = field.text()?,
                 _ => {}
@@ -216,36 +224,34 @@ impl Reader {
 
     /// A tensor of an attribute; a `Constant` node's may turn out to be a weight.
     fn constant(&mut self, message: &Message<'_>, name: String) -> Result<TensorId> {
-        let tensor = tensor::read(message, Some(name), &self.limits, &mut self.external)?;
-        self.push(tensor.with_role(Role::Constant, false), message)
+        let (tensor, notes) = tensor::read(message, Some(name), &self.limits, &mut self.external)?;
+        let id = self.push(tensor.with_role(Role::Constant, false), message)?;
+        self.note(id, notes);
+        Ok(id)
     }
 
-    fn sparse_constant(&mut self, message: &Message<'_>, name: String) -> Result<Value> {
-        let Sparse { dense, values, indices, dims } =
-            tensor::read_sparse(message, Some(name), &self.limits, &mut self.external)?;
-        if let Some(dense) = dense {
-            self.push(dense.with_role(Role::Constant, false), message)?;
-        }
-        let values = self.push(values.with_role(Role::Constant, false), message)?;
-        let indices = self.push(indices.with_role(Role::Constant, false), message)?;
-        let dims = dims.iter().map(|&d| Value::Int(d as i64)).collect();
-        Ok(Value::Map(vec![
-            ("values".to_owned(), Value::Tensor(values)),
-            ("indices".to_owned(), Value::Tensor(indices)),
-            ("dims".to_owned(), Value::List(dims)),
-        ]))
+    fn sparse_constant(&mut self, message: &Message<'_>, name: String) -> Result<SparseTensor> {
+        let read = tensor::read_sparse(message, Some(name), &self.limits, &mut self.external)?;
+        self.sparse(read, message, Some(Role::Constant))
     }
 }
 
 /// The tensor that a `Constant` node holds as plain numbers or strings; `None` where this is none of those forms.
-fn plain_constant(name: &str, form: &str, value: &Value) -> Option<Tensor> {
-    let (dtype, shape) = match (form, value) {
+fn plain_constant(name: &str, read: &Read) -> Option<Tensor> {
+    static NONE: Value = Value::List(Vec::new());
+    let value = match &read.attribute {
+        Attribute::Value(value) => value,
+        Attribute::EmptyList { .. } | Attribute::Opaque { .. } => &NONE,
+        _ => return None,
+    };
+    let listed = vec![read.listed as u64];
+    let (dtype, shape) = match (read.name.as_str(), value) {
         ("value_float", Value::Float(_)) => (DType::F32, Vec::new()),
         ("value_int", Value::Int(_)) => (DType::I64, Vec::new()),
-        ("value_string", Value::Str(_) | Value::Bytes(_)) => (DType::Str, Vec::new()),
-        ("value_floats", Value::List(items)) => (DType::F32, vec![items.len() as u64]),
-        ("value_ints", Value::List(items)) => (DType::I64, vec![items.len() as u64]),
-        ("value_strings", Value::List(items)) => (DType::Str, vec![items.len() as u64]),
+        ("value_string", _) => (DType::Str, Vec::new()),
+        ("value_floats", Value::List(items)) if items.len() == read.listed => (DType::F32, listed),
+        ("value_ints", Value::List(items)) if items.len() == read.listed => (DType::I64, listed),
+        ("value_strings", Value::List(_)) => (DType::Str, listed),
         _ => return None,
     };
     let mut bytes = Vec::new();
@@ -265,6 +271,20 @@ fn plain_constant(name: &str, form: &str, value: &Value) -> Option<Tensor> {
         (tensor.shape, tensor.layout) = (shape, Layout::Opaque);
     }
     Some(tensor.with_role(Role::Constant, false))
+}
+
+/// An attribute that is carried as it stands.
+fn opaque(message: &Message<'_>, what: impl Into<String>) -> Result<Attribute> {
+    Ok(Attribute::Opaque { what: what.into(), bytes: message.storage()? })
+}
+
+/// Whether not all of it is text or numbers.
+fn holds_bytes(value: &Value) -> bool {
+    match value {
+        Value::Bytes(_) => true,
+        Value::List(items) => items.iter().any(holds_bytes),
+        _ => false,
+    }
 }
 
 /// Text, or the count of bytes that are none.

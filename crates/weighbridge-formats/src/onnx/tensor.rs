@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use weighbridge_model::storage::{self, Memory, Pattern};
-use weighbridge_model::{DType, Error, Layout, Limits, Place, Result, Storage, Tensor, View, element_count};
+use weighbridge_model::{
+    DType, Error, Layout, Limits, Place, Result, Storage, Tensor, TensorNotes, View, element_count,
+};
 
 use super::external::{Entry, External};
 use super::{graph, typed};
@@ -46,6 +48,11 @@ pub(super) fn dtype(number: i64) -> Option<DType> {
     *DTYPES.get(usize::try_from(number).ok()?)?
 }
 
+/// The number of an element type; `None` where the format has none.
+pub(super) fn number(dtype: DType) -> Option<i64> {
+    DTYPES.iter().position(|&d| d == Some(dtype)).map(|n| n as i64)
+}
+
 /// Adds the sizes in `field`, packed or a single one.
 pub(super) fn push_dims(dims: &mut Vec<u64>, field: &Field<'_>, limits: &Limits) -> Result<()> {
     let mut numbers = field.numbers();
@@ -77,6 +84,9 @@ struct Header {
     /// Whether any typed field has content.
     typed: bool,
     strings: u64,
+    /// Where all strings stand with their tags; none where they are not side by side.
+    text: Option<Range<u64>>,
+    notes: TensorNotes,
     external: Entry,
     is_external: bool,
 }
@@ -94,7 +104,15 @@ impl Header {
                     return Err(Error::unsupported(field.place(), what));
                 }
                 4 | 5 | 7 | 10 | 11 => header.typed |= field.len() > 0,
-                6 => header.strings += 1,
+                6 => {
+                    let span = field.span();
+                    header.text = match header.text.take() {
+                        None if header.strings == 0 => Some(span),
+                        Some(run) if run.end == span.start => Some(run.start..span.end),
+                        _ => None,
+                    };
+                    header.strings += 1;
+                }
                 8 => header.name = field.text()?,
                 9 => header.raw = Some(field.bytes()?).filter(|r| !r.is_empty()),
                 13 => {
@@ -106,8 +124,16 @@ impl Header {
                         _ => {}
                     }
                 }
+                12 => header.notes.doc = field.text()?,
                 14 => header.is_external = field.int()? == 1,
-                _ => {}
+                16 => {
+                    header.notes.properties.push(graph::entry(&field.message()?)?);
+                    bounded(header.notes.properties.len(), &field, limits)?;
+                }
+                _ => {
+                    header.notes.carried.push(field.encoded()?);
+                    bounded(header.notes.carried.len(), &field, limits)?;
+                }
             }
         }
         Ok(header)
@@ -130,7 +156,16 @@ impl Header {
     }
 }
 
-/// Reads a tensor, under `name` where one is given, and under its own otherwise.
+/// Holds what is kept beside a tensor against the limit.
+fn bounded(kept: usize, field: &Field<'_>, limits: &Limits) -> Result<()> {
+    if kept as u64 <= limits.items {
+        return Ok(());
+    }
+    let (asked, allowed) = (kept as u64, limits.items);
+    Err(Error::Limit { place: field.place(), what: "notes on a tensor", asked, allowed })
+}
+
+/// Reads a tensor, under `name` where one is given, and under its own otherwise; and what is said of it.
 ///
 /// # Errors
 /// Where its data are not exactly what its type and shape ask for.
@@ -139,12 +174,20 @@ pub(super) fn read(
     name: Option<String>,
     limits: &Limits,
     external: &mut External,
-) -> Result<Tensor> {
+) -> Result<(Tensor, TensorNotes)> {
     let mut header = match (Header::read(message, limits), &name) {
         (Err(e), Some(name)) => return Err(e.in_tensor(name)),
         (header, _) => header?,
     };
-    let name = name.unwrap_or_else(|| std::mem::take(&mut header.name));
+    let mut notes = std::mem::take(&mut header.notes);
+    let own = std::mem::take(&mut header.name);
+    let name = match name {
+        Some(name) => {
+            notes.name = own;
+            name
+        }
+        None => own,
+    };
     let place = message.place().tensor(&name);
     let dtype = header.dtype(&place)?;
     let fault = |what: String| Error::malformed(place.clone(), what);
@@ -161,10 +204,13 @@ pub(super) fn read(
         if header.strings != count {
             return Err(fault(format!("its shape asks for {count} strings, and it has {}", header.strings)));
         }
-        let storage: Arc<dyn Storage> = Arc::new(Memory::new([]));
-        let mut tensor = Tensor::contiguous(name, dtype, header.dims, storage, &place)?;
-        tensor.layout = Layout::Opaque;
-        return Ok(tensor);
+        // The entries with their tags: only another ONNX file takes them.
+        let storage: Arc<dyn Storage> = match header.text {
+            Some(text) => message.source().storage(text.start, text.end - text.start)?,
+            None => Arc::new(Memory::new([])),
+        };
+        let stored = Tensor::contiguous(name, dtype, vec![0], storage, &place)?;
+        return Ok((Tensor { shape: header.dims, layout: Layout::Opaque, ..stored }, notes));
     }
     let storage = match header.raw {
         _ if header.is_external => external.storage(&header.external, bytes, &place)?,
@@ -178,7 +224,7 @@ pub(super) fn read(
         }
         None => typed::storage(message, dtype, bytes).map_err(|e| e.in_tensor(&name))?,
     };
-    Tensor::contiguous(name, dtype, header.dims, storage, &place)
+    Ok((Tensor::contiguous(name, dtype, header.dims, storage, &place)?, notes))
 }
 
 /// A sparse tensor: the dense one that it stands for, unless that is too large to be gone through; its values, their
@@ -187,6 +233,8 @@ pub(super) struct Sparse {
     pub(super) dense: Option<Tensor>,
     pub(super) values: Tensor,
     pub(super) indices: Tensor,
+    /// Of the values and of the indices.
+    pub(super) notes: [TensorNotes; 2],
     pub(super) dims: Vec<u64>,
 }
 
@@ -213,14 +261,15 @@ pub(super) fn read_sparse(
     let (Some(values), Some(indices)) = (values, indices) else {
         return Err(Error::malformed(message.place(), "a sparse tensor without values or without indices"));
     };
-    let mut values = read(&values, name, limits, external)?;
-    let mut indices = read(&indices, Some(format!("{}.indices", values.name)), limits, external)?;
+    let (mut values, said_of_values) = read(&values, name, limits, external)?;
+    let (mut indices, said_of_indices) =
+        read(&indices, Some(format!("{}.indices", values.name)), limits, external)?;
     let dense = dense(&values, &indices, &dims);
     if dense.is_some() {
         values.name.push_str(".values");
         (values.in_state_dict, indices.in_state_dict) = (false, false);
     }
-    Ok(Sparse { dense, values, indices, dims })
+    Ok(Sparse { dense, values, indices, notes: [said_of_values, said_of_indices], dims })
 }
 
 /// Indices are positions in the dense tensor, `[entries]`, or coordinates, `[entries, dimensions]`; in order.

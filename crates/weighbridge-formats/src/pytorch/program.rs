@@ -181,7 +181,7 @@ impl Program {
                 return id;
             }
             let id = ValueId(graph.values.len() as u32);
-            graph.values.push(GraphValue { name: name.to_owned(), dtype: None, shape: None });
+            graph.values.push(GraphValue { name: name.to_owned(), ..GraphValue::default() });
             ids.insert(name.to_owned(), id);
             id
         };
@@ -202,9 +202,7 @@ impl Program {
                 name: node.name.clone().unwrap_or_default(),
                 domain: domain.to_owned(),
                 op: op.to_owned(),
-                inputs: Vec::new(),
-                outputs: Vec::new(),
-                attributes: Vec::new(),
+                ..Node::default()
             };
             for input in &node.inputs {
                 for named in input.arg.tensors() {

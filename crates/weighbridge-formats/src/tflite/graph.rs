@@ -35,12 +35,11 @@ pub(super) fn read(subgraph: &Table<'_>, values: Vec<SubgraphValue>, codes: &[Co
             Error::malformed(operator.place(), format!("operator code {index} of {}", codes.len()))
         })?;
         graph.nodes.push(Node {
-            name: String::new(),
             domain: if code.custom { "tflite.custom" } else { "tflite" }.into(),
             op: code.name.clone(),
             inputs: operands(&operator, 1)?,
             outputs: operands(&operator, 2)?,
-            attributes: Vec::new(),
+            ..Node::default()
         });
     }
     graph.opsets = vec![("tflite".into(), codes.iter().map(|c| i64::from(c.version)).max().unwrap_or(1))];

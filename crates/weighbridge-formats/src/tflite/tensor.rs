@@ -73,7 +73,10 @@ pub(super) fn read(
             None => None,
         };
         let shape = Some(shape.into_iter().map(Dim::Known).collect());
-        values.push(SubgraphValue { value: GraphValue { name, dtype, shape }, tensor });
+        values.push(SubgraphValue {
+            value: GraphValue { name, dtype, shape, ..GraphValue::default() },
+            tensor,
+        });
     }
     Ok(values)
 }

@@ -5,6 +5,7 @@ mod encode;
 mod external;
 mod structure;
 mod types;
+mod write;
 
 use encode::Proto;
 use weighbridge_formats::format::Confidence;

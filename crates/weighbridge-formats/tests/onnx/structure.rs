@@ -73,7 +73,7 @@ fn lists_of_tensors_and_of_graphs_and_long_lists_are_kept() {
     let model = read(&model(proto().message(1, n)));
     assert_eq!(names(&model), ["y@many.0", "y@many.1", "deep"]);
     let attributes = &model.graph.as_ref().unwrap().nodes[0].attributes;
-    assert!(matches!(&attributes[2].1, Attribute::Opaque(what) if what == "list of 70000"));
+    assert!(matches!(&attributes[2].1, Attribute::Opaque { what, .. } if what == "list of 70000"));
 }
 
 #[test]
