@@ -184,8 +184,8 @@ pub struct ConvertArgs {
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub output: PathBuf,
 
-    /// Write this format, whatever the extension.
-    #[arg(long, value_name = "FORMAT")]
+    /// Write this format, whatever the extension, or a variant of it (pytorch:legacy, wts:nvidia): see `weigh formats`.
+    #[arg(long, value_name = "FORMAT[:VARIANT]")]
     pub to: Option<String>,
 
     /// Only tensors whose name matches; may be repeated. `*` also matches dots.

@@ -59,6 +59,7 @@ impl Transfer {
             origin: from.origin.clone(),
             metadata: from.metadata.clone(),
             modules: from.modules.clone(),
+            headers: from.headers.clone(),
             ..Model::default()
         };
         for moved in &self.moved {

@@ -36,6 +36,8 @@ pub struct Format {
     pub name: &'static str,
     /// Usual file extensions, without the dot.
     pub extensions: &'static [&'static str],
+    /// Other ways of writing it, which `--to ID:VARIANT` asks for.
+    pub variants: &'static [Variant],
     /// What of it is read, in a few words, for people.
     pub about: &'static str,
     /// Looks at the content: how sure is it that this is one?
@@ -46,6 +48,14 @@ pub struct Format {
     pub join: Option<Join>,
     /// Plans the files of a model at a path, where the format is written.
     pub write: Option<Write>,
+}
+
+/// Another way of writing a format than the usual one.
+pub struct Variant {
+    /// Its name behind the format's and a colon.
+    pub id: &'static str,
+    /// What it is, in a few words, for people.
+    pub about: &'static str,
 }
 
 /// Plans the files of a model at a path: nothing is written yet.
@@ -60,6 +70,7 @@ pub const FORMATS: &[Format] = &[
         id: "pytorch",
         name: "PyTorch",
         extensions: &["pth", "pt", "bin", "ckpt", "pt2"],
+        variants: &[Variant { id: "legacy", about: "the stream of before 1.6, without a zip" }],
         about: "torch.save of any age: state dicts, checkpoints, pickled modules; TorchScript, .pt2, bare pickles",
         sniff: pytorch::sniff,
         read: pytorch::read,
@@ -70,6 +81,7 @@ pub const FORMATS: &[Format] = &[
         id: "safetensors",
         name: "safetensors",
         extensions: &["safetensors"],
+        variants: &[],
         about: "one file, or shards with their index",
         sniff: safetensors::sniff,
         read: safetensors::read,
@@ -80,6 +92,7 @@ pub const FORMATS: &[Format] = &[
         id: "onnx",
         name: "ONNX",
         extensions: &["onnx"],
+        variants: &[],
         about: "initializers, constants, external data; the graph",
         sniff: onnx::sniff,
         read: onnx::read,
@@ -90,6 +103,7 @@ pub const FORMATS: &[Format] = &[
         id: "caffe",
         name: "Caffe",
         extensions: &["caffemodel", "prototxt", "solverstate", "binaryproto"],
+        variants: &[],
         about: "weights and nets of all generations, alone or as a pair; solver states, mean images",
         sniff: caffe::sniff,
         read: caffe::read,
@@ -100,6 +114,7 @@ pub const FORMATS: &[Format] = &[
         id: "tflite",
         name: "TensorFlow Lite",
         extensions: &["tflite", "lite"],
+        variants: &[],
         about: "tensors with data of every subgraph, scales and zero points; the operators",
         sniff: tflite::sniff,
         read: tflite::read,
@@ -110,6 +125,7 @@ pub const FORMATS: &[Format] = &[
         id: "numpy",
         name: "NumPy",
         extensions: &["npy", "npz"],
+        variants: &[],
         about: ".npy arrays, .npz archives of them, stored or deflated",
         sniff: numpy::sniff,
         read: numpy::read,
@@ -120,6 +136,7 @@ pub const FORMATS: &[Format] = &[
         id: "keras",
         name: "Keras or HDF5",
         extensions: &["keras", "h5", "hdf5"],
+        variants: &[],
         about: ".keras archives, .weights.h5, whole .h5 models, any HDF5 file's datasets",
         sniff: keras::sniff,
         read: keras::read,
@@ -130,6 +147,10 @@ pub const FORMATS: &[Format] = &[
         id: "wts",
         name: "TensorRT .wts",
         extensions: &["wts"],
+        variants: &[Variant {
+            id: "nvidia",
+            about: "that of NVIDIA's samples: a type before each count, words unpadded",
+        }],
         about: "weights as text: the usual form, that of NVIDIA's samples, wts2",
         sniff: wts::sniff,
         read: wts::read,
@@ -140,11 +161,12 @@ pub const FORMATS: &[Format] = &[
         id: "gguf",
         name: "GGUF",
         extensions: &["gguf"],
+        variants: &[],
         about: "versions 1 to 3, either byte order, split files; every GGML block type dequantized",
         sniff: gguf::sniff,
         read: gguf::read,
         join: Some(gguf::join),
-        write: None,
+        write: Some(gguf::write),
     },
 ];
 
@@ -158,6 +180,20 @@ pub fn by_id(id: &str) -> Result<&'static Format> {
         name: id.to_owned(),
         near: nearest_or_all(id, FORMATS.iter().map(|f| f.id)),
     })
+}
+
+impl Format {
+    /// The variant of this id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with those that there are.
+    pub fn variant(&self, id: &str) -> Result<&'static str> {
+        self.variants.iter().find(|v| v.id == id).map(|v| v.id).ok_or_else(|| Error::NotFound {
+            kind: "variant of this format",
+            name: id.to_owned(),
+            near: self.variants.iter().map(|v| v.id.to_owned()).collect(),
+        })
+    }
 }
 
 /// A place that names only the file.

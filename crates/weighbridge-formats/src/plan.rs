@@ -11,6 +11,8 @@ use crate::output::{Output, Progress};
 pub struct WriteOptions {
     /// Most bytes of tensors in a file, where the format has shards; otherwise one file.
     pub shard_bytes: Option<u64>,
+    /// Another way of writing the format than the usual one, of those that its row names.
+    pub variant: Option<&'static str>,
 }
 
 /// A tensor, or a piece of metadata, that does not arrive as it is.
@@ -49,6 +51,8 @@ pub struct Plan {
     pub kept: Vec<String>,
     /// Tensors that arrive changed.
     pub changed: Vec<Change>,
+    /// What the files say that the model does not: metadata that a format asks for, a tensor that it cannot do without.
+    pub added: Vec<Change>,
     /// What does not arrive.
     pub dropped: Vec<Change>,
     /// Files, in the order of writing: what refers to others comes last.

@@ -1,6 +1,8 @@
 //! A whole model: tensors in file order, with whatever graph and metadata its file holds.
 
-use crate::{Error, Finding, Graph, Result, Tensor, TensorId, Value};
+use std::sync::Arc;
+
+use crate::{Error, Finding, Graph, Result, Storage, Tensor, TensorId, Value};
 
 /// A module of a pickled network, or a node group of a graph: where true kinds of layers come from.
 #[derive(Debug, Clone)]
@@ -39,6 +41,9 @@ pub struct Model {
     pub parts: Vec<Part>,
     /// Everything that is not a tensor.
     pub metadata: Vec<(String, Value)>,
+    /// The headers of the files as they stand, where a writer of the same format finds in them what `metadata` does not
+    /// keep (types, long arrays); empty elsewhere.
+    pub headers: Vec<Arc<dyn Storage>>,
     /// What the reader noticed.
     pub findings: Vec<Finding>,
 }

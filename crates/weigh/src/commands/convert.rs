@@ -20,7 +20,7 @@ use crate::{input, printer, progress};
 const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
-    let format = target(args)?;
+    let (format, variant) = target(args)?;
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
     let (model, part) = weights(&opened.model, args.all)?;
@@ -29,7 +29,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     if transfer.moved.is_empty() {
         return Err(Error::Usage { what: "no tensor is left to write".into() });
     }
-    let options = WriteOptions { shard_bytes: args.shard.as_deref().map(size).transpose()? };
+    let options = WriteOptions { shard_bytes: args.shard.as_deref().map(size).transpose()?, variant };
     let plan = format.write.expect("target() looked")(&transfer.model(&model), &args.output, &options)?;
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
     let how = Carry { force: args.force, sync: args.sync };
@@ -54,13 +54,14 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     if args.input.json { printer::json(account.json(args.dry_run)) } else { account.print(args.dry_run) }
 }
 
-/// The format to write: by name, or by the extension of the output.
-fn target(args: &ConvertArgs) -> Result<&'static Format> {
+/// The format to write, and which way: by name, or by the extension of the output.
+fn target(args: &ConvertArgs) -> Result<(&'static Format, Option<&'static str>)> {
     let writable = || FORMATS.iter().filter(|f| f.write.is_some());
     let extensions: Vec<String> =
         writable().flat_map(|f| f.extensions).map(|extension| format!(".{extension}")).collect();
-    let format = match &args.to {
-        Some(id) => by_id(id)?,
+    let to = args.to.as_deref().map(|to| to.split_once(':').map_or((to, None), |(id, v)| (id, Some(v))));
+    let format = match to {
+        Some((id, _)) => by_id(id)?,
         None => {
             let extension = args.output.extension().unwrap_or_default().to_string_lossy().to_lowercase();
             let named = |f: &&Format| f.extensions.contains(&extension.as_str());
@@ -77,7 +78,8 @@ fn target(args: &ConvertArgs) -> Result<&'static Format> {
         let what = format!("{} is not written; {} are", format.name, extensions.join(", "));
         return Err(Error::Usage { what });
     }
-    Ok(format)
+    let variant = to.and_then(|(_, variant)| variant).map(|id| format.variant(id)).transpose()?;
+    Ok((format, variant))
 }
 
 /// The part that holds the weights, as every command takes it, unless `all` is asked for.
@@ -224,6 +226,7 @@ impl Account {
         document.insert("schema".into(), figures::SCHEMA.into());
         document.insert("kept".into(), self.kept.clone().into());
         document.insert("changed".into(), list(&self.changed));
+        document.insert("added".into(), list(&self.plan.added));
         document.insert("dropped".into(), list(&self.dropped));
         let files = self.plan.files.iter().map(|f| f.path.display().to_string());
         document.insert("files".into(), files.collect());
@@ -233,14 +236,16 @@ impl Account {
 
     fn print(&self, dry_run: bool) -> Result<()> {
         let mut text = format!("kept     {}\n", units::plural(self.kept.len() as u64, "tensor"));
-        for (head, changes) in [("changed", &self.changed), ("dropped", &self.dropped)] {
+        for (head, changes) in
+            [("changed", &self.changed), ("added", &self.plan.added), ("dropped", &self.dropped)]
+        {
             let groups = by_reason(changes);
             for (why, names) in groups.iter().take(NAMED) {
-                text += &format!("{head}  {}: {}\n", clean(&named(names)), clean(why));
+                text += &format!("{head:7}  {}: {}\n", clean(&named(names)), clean(why));
             }
             if groups.len() > NAMED {
                 let more: usize = groups[NAMED..].iter().map(|(_, names)| names.len()).sum();
-                text += &format!("{head}  and {more} more (--json lists all)\n");
+                text += &format!("{head:7}  and {more} more (--json lists all)\n");
             }
         }
         let head = if dry_run { "would be" } else { "file   " };
@@ -276,7 +281,10 @@ fn named(names: &[&str]) -> String {
 /// Each tensor on both sides, the written ones read back.
 fn write_manifest(path: &Path, transfer: &Transfer, plan: &Plan, args: &ConvertArgs) -> Result<()> {
     let last = plan.files.last().expect("a plan has a file");
-    let written = open(&[&last.path], None, &ReadOptions::default())?;
+    // The last file leads to the others, where it is not one of several alike.
+    let paths: Vec<&Path> =
+        plan.files.iter().map(|f| &*f.path).filter(|p| p.extension() == last.path.extension()).collect();
+    let written = open(&paths, None, &ReadOptions::default())?;
     let sources: Vec<&Tensor> = transfer.moved.iter().map(|m| &m.source).collect();
     let by_name: HashMap<&str, &Tensor> = written.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
     let mut targets = Vec::with_capacity(sources.len());
