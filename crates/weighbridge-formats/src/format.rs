@@ -108,7 +108,7 @@ pub const FORMATS: &[Format] = &[
         sniff: caffe::sniff,
         read: caffe::read,
         join: Some(caffe::join),
-        write: None,
+        write: Some(caffe::write),
     },
     Format {
         id: "tflite",

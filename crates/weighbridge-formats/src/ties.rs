@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use weighbridge_model::storage::identity;
 use weighbridge_model::{Layout, Tensor};
 
-/// For each tensor the name of an earlier one that has bytes in common with it.
-pub(crate) fn lost_ties(tensors: &[Tensor]) -> Vec<Option<&str>> {
+/// For each tensor the index of an earlier one that has bytes in common with it.
+pub(crate) fn lost_ties(tensors: &[Tensor]) -> Vec<Option<usize>> {
     let mut groups: HashMap<usize, Vec<(u64, u64, usize)>> = HashMap::new();
     for (i, tensor) in tensors.iter().enumerate().filter(|(_, t)| t.count() > 0) {
         if let Some((start, end)) = bytes(tensor) {
@@ -20,7 +20,7 @@ pub(crate) fn lost_ties(tensors: &[Tensor]) -> Vec<Option<&str>> {
         for (start, end, i) in group {
             if start < reached {
                 let (first, later): (usize, usize) = (i.min(by), i.max(by));
-                ties[later] = Some(tensors[first].name.as_str());
+                ties[later] = Some(first);
             }
             if end > reached {
                 (reached, by) = (end, i);

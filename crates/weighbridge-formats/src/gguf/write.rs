@@ -34,7 +34,7 @@ pub fn write(model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan>
             refused.push((name.clone(), "the name comes twice".to_owned()));
         } else if let Err(why) = carries(tensor, entries.alignment) {
             refused.push((name.clone(), why));
-        } else if let Some(other) = tie {
+        } else if let Some(other) = tie.map(|other| &model.tensors[other].name) {
             let why = format!("shares its storage with '{other}': written on its own, the tie is lost");
             plan.changed.push(Change::new(name, why));
         } else {
