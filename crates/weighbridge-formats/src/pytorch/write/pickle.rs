@@ -95,6 +95,8 @@ impl Parts<'_> {
             o.text("storage");
             match stored.class {
                 Some(class) => o.global("torch", class),
+                // torch.load knows no untyped storages in the old stream.
+                None if self.legacy => o.global("torch", "ByteStorage"),
                 None => o.global("torch.storage", "UntypedStorage"),
             }
             o.text(&key.to_string());
