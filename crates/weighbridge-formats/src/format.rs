@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
+use weighbridge_model::{Error, Limits, Model, Place, Result, Tensor, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
@@ -182,7 +182,26 @@ pub fn by_id(id: &str) -> Result<&'static Format> {
     })
 }
 
+/// Most bytes of tensors to write: more than any disk has, and few enough to be counted with.
+const MOST: u64 = 1 << 56;
+
 impl Format {
+    /// Plans the files of a model at a path.
+    ///
+    /// # Errors
+    /// A format that is not written; more bytes than can be; what the format cannot carry.
+    pub fn plan(&self, model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan> {
+        let Some(write) = self.write else {
+            return Err(Error::Usage { what: format!("{} is not written", self.name) });
+        };
+        let asked = model.tensors.iter().map(Tensor::bytes).fold(0, u64::saturating_add);
+        if asked > MOST {
+            let place = Place::source(path.display().to_string());
+            return Err(Error::Limit { place, what: "bytes of tensors to write", asked, allowed: MOST });
+        }
+        write(model, path, options)
+    }
+
     /// The variant of this id.
     ///
     /// # Errors

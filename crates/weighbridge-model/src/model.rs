@@ -95,7 +95,8 @@ impl Model {
     pub fn weights_part(&self) -> Option<&Part> {
         let usual = WEIGHT_KEYS.iter().find_map(|key| self.parts.iter().find(|p| p.key == *key));
         usual.or_else(|| {
-            let bytes = |p: &Part| p.tensors.iter().map(|&t| self.tensor(t).bytes()).sum::<u64>();
+            let bytes =
+                |p: &Part| p.tensors.iter().map(|&t| self.tensor(t).bytes()).fold(0, u64::saturating_add);
             self.parts.iter().filter(|p| !is_optimizer_key(&p.key)).max_by_key(|p| bytes(p))
         })
     }

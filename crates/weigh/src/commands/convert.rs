@@ -30,7 +30,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         return Err(Error::Usage { what: "no tensor is left to write".into() });
     }
     let options = WriteOptions { shard_bytes: args.shard.as_deref().map(size).transpose()?, variant };
-    let plan = format.write.expect("target() looked")(&transfer.model(&model), &args.output, &options)?;
+    let plan = format.plan(&transfer.model(&model), &args.output, &options)?;
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
     let how = Carry { force: args.force, sync: args.sync };
     account.plan.check(&opened.paths, how)?;
@@ -135,7 +135,7 @@ fn edit(transfer: &mut Transfer, args: &ConvertArgs) -> Result<()> {
             name: dtype.clone(),
             near: ["f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2"].map(str::to_owned).to_vec(),
         })?;
-        let bar = progress::bar(transfer.moved.iter().map(|m| m.target.bytes()).sum());
+        let bar = progress::bar(transfer.moved.iter().map(|m| m.target.bytes()).fold(0, u64::saturating_add));
         let options = CastOptions { to, allow_overflow: args.allow_overflow };
         let cast = transfer.cast(options, |_| true, &|bytes| bar.inc(bytes));
         bar.finish_and_clear();

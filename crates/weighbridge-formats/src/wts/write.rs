@@ -1,7 +1,7 @@
 //! Writes `.wts` as the usual Python script does, byte for byte, or as `nvidia` in the form of NVIDIA's samples; and a
 //! JSON beside it with what the text cannot say.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,12 +24,16 @@ const ATTRIBUTES: &[&str] = &["eps", "momentum", "affine", "track_running_stats"
 pub fn write(model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan> {
     let nvidia = options.variant == Some("nvidia");
     let mut plan = Plan::default();
-    let (mut lines, mut refused, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    let (mut lines, mut refused, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
     for tensor in &model.tensors {
         let name = &tensor.name;
         let written = if nvidia { name.replace('/', "_") } else { name.clone() };
-        if !seen.insert(written.clone()) {
-            refused.push((name.clone(), twice(name, &written)));
+        if let Some(other) = seen.insert(written.clone(), name) {
+            let why = match name == other {
+                true => "the name comes twice".to_owned(),
+                false => format!("it would be written as '{written}', and so would '{other}'"),
+            };
+            refused.push((name.clone(), why));
             continue;
         }
         if name.is_empty() || name.contains(char::is_whitespace) {
@@ -121,14 +125,6 @@ fn sidecar(model: &Model) -> String {
 
 type Carried = std::result::Result<(Tensor, Option<String>), String>;
 
-fn twice(name: &str, written: &str) -> String {
-    if name == written {
-        "the name comes twice".to_owned()
-    } else {
-        format!("it is written as '{written}', and so is another")
-    }
-}
-
 /// The tensor as F32, or as F16 where that is kept, and what that changes.
 fn carried(tensor: &Tensor, halves: bool) -> Result<Carried> {
     let strided = matches!(tensor.layout, Layout::Strided(_));
@@ -160,6 +156,7 @@ fn carried(tensor: &Tensor, halves: bool) -> Result<Carried> {
 /// How many finite values become infinite as F32, and how many others are not the same number then.
 fn losses(tensor: &Tensor) -> Result<(u64, u64)> {
     let (mut beyond, mut rounded) = (0, 0);
+    let (tensor, times) = once(tensor);
     let dtype = tensor.dtype;
     tensor.visit(0..tensor.count(), &mut |chunk| {
         for element in chunk.bytes.chunks_exact(dtype.chunk_bytes()) {
@@ -174,7 +171,18 @@ fn losses(tensor: &Tensor) -> Result<(u64, u64)> {
         }
         Ok(())
     })?;
-    Ok((beyond, rounded - beyond.min(rounded)))
+    Ok((beyond * times, (rounded - beyond.min(rounded)) * times))
+}
+
+/// The tensor without the dimensions that repeat it, and how often they do.
+fn once(tensor: &Tensor) -> (Tensor, u64) {
+    let (mut once, mut times) = (tensor.clone(), 1);
+    if let (Layout::Strided(view), true) = (&tensor.layout, tensor.count() > 0) {
+        for (size, _) in once.shape.iter_mut().zip(&view.strides).filter(|(_, stride)| **stride == 0) {
+            times *= std::mem::replace(size, 1);
+        }
+    }
+    (once, times)
 }
 
 fn line_len(tensor: &Tensor) -> u64 {
