@@ -294,7 +294,11 @@ fn write_manifest(path: &Path, transfer: &Transfer, plan: &Plan, args: &ConvertA
             targets.push(only);
             continue;
         }
-        targets.push(*by_name.get(moved.target.name.as_str()).ok_or_else(|| Error::NotFound {
+        // Where a format spells a name otherwise, order tells.
+        let nth =
+            written.tensors.get(targets.len()).filter(|_| written.tensors.len() == transfer.moved.len());
+        let found = by_name.get(moved.target.name.as_str()).copied().or(nth);
+        targets.push(found.ok_or_else(|| Error::NotFound {
             kind: "tensor in the written file",
             name: moved.target.name.clone(),
             near: Vec::new(),

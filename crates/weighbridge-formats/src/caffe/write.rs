@@ -48,8 +48,14 @@ pub fn write(model: &Model, path: &Path, _: &WriteOptions) -> Result<Plan> {
                     .into(),
         });
     };
-    let mut writer =
-        Writer { model, plan: Plan::default(), refused: Vec::new(), taken: HashMap::new(), pieces: vec![] };
+    let mut writer = Writer {
+        model,
+        plan: Plan::default(),
+        refused: Vec::new(),
+        by_name: model.tensors.iter().rev().map(|t| (t.name.as_str(), t.id)).collect(),
+        taken: HashMap::new(),
+        pieces: vec![],
+    };
     writer.head(graph);
     for wired in ungraph::layers(graph) {
         writer.layer(wired)?;
@@ -80,6 +86,7 @@ struct Writer<'a> {
     model: &'a Model,
     plan: Plan,
     refused: Vec<(String, String)>,
+    by_name: HashMap<&'a str, TensorId>,
     /// Tensors that a layer takes, and what that changes.
     taken: HashMap<TensorId, Option<String>>,
     pieces: Vec<Piece>,
@@ -183,7 +190,7 @@ impl Writer<'_> {
             (0..count)
                 .map(|i| {
                     let name = full(&layer.name, &blob_name(&layer.kind, layer.bottoms.len(), count, i).0);
-                    self.model.tensors.iter().find(|t| t.name == name).map(|t| t.id)
+                    self.by_name.get(name.as_str()).copied()
                 })
                 .collect()
         };

@@ -142,7 +142,7 @@ fn carried(tensor: &Tensor) -> Result<(Tensor, Option<String>), String> {
     }
     let scales = matches!(tensor.layout, Layout::Quantized { .. });
     let scales =
-        scales.then(|| "the codes as they are; scales and zero points stay behind: --dtype dequantizes");
+        scales.then_some("the codes as they are; scales and zero points stay behind: --dtype dequantizes");
     let wide = match tensor.dtype {
         d if descr(d).is_some() => return Ok((tensor.clone(), scales.map(str::to_owned))),
         d if d.is_float() => DType::F32,
