@@ -174,6 +174,10 @@ Examples:
   weigh convert net.safetensors -o half.safetensors --dtype f16
   weigh convert big.safetensors -o out/model.safetensors --shard 5GB
   weigh convert net.pth -o net.npz --rename 'layers.*.w=blk.*.weight' --drop 'head.*'
+  weigh convert net.pth -o fc.npy -t fc.weight        one array; a slice: weigh show -o
+  weigh convert net.safetensors -o net.gguf --dtype bf16
+  weigh convert net.pth -o net.wts --to wts:nvidia    a variant of a format; also pytorch:legacy
+  weigh convert deploy.prototxt net.caffemodel -o half.caffemodel --dtype f16
 
 Without #KEY, the part of a checkpoint that holds the weights is taken; --all takes everything.")]
 pub struct ConvertArgs {
@@ -184,12 +188,12 @@ pub struct ConvertArgs {
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub output: PathBuf,
 
-    /// Write this format, whatever the extension.
-    #[arg(long, value_name = "FORMAT")]
+    /// Write this format, whatever the extension, or a variant of it (pytorch:legacy, wts:nvidia): see `weigh formats`.
+    #[arg(long, value_name = "FORMAT[:VARIANT]")]
     pub to: Option<String>,
 
     /// Only tensors whose name matches; may be repeated. `*` also matches dots.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(short = 't', long, visible_alias = "tensor", value_name = "GLOB")]
     pub select: Vec<String>,
 
     /// No tensors whose name matches; may be repeated.

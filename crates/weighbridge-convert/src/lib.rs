@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cast;
+mod graph;
 mod permute;
 mod rename;
 mod transfer;

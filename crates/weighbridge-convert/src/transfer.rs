@@ -1,6 +1,8 @@
 //! Tensors on their way, each beside the one that it was.
 
-use weighbridge_model::{Error, Model, Result, Tensor};
+use std::collections::HashMap;
+
+use weighbridge_model::{Error, Model, Result, Tensor, TensorId};
 
 /// A tensor on its way.
 #[derive(Debug, Clone)]
@@ -52,13 +54,17 @@ impl Transfer {
         });
     }
 
-    /// The model to write: the tensors on their way, with the metadata of the one that they are from.
+    /// The model to write: the tensors on their way, with metadata and graph of the one that they are from.
     pub fn model(&self, from: &Model) -> Model {
+        let ids: HashMap<TensorId, TensorId> =
+            (0..).map(TensorId).zip(&self.moved).map(|(id, m)| (m.source.id, id)).collect();
         let mut model = Model {
             format: from.format,
             origin: from.origin.clone(),
             metadata: from.metadata.clone(),
             modules: from.modules.clone(),
+            headers: from.headers.clone(),
+            graph: from.graph.as_ref().map(|graph| crate::graph::moved(graph, &ids)),
             ..Model::default()
         };
         for moved in &self.moved {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
+use weighbridge_model::{Error, Limits, Model, Place, Result, Tensor, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
@@ -36,6 +36,8 @@ pub struct Format {
     pub name: &'static str,
     /// Usual file extensions, without the dot.
     pub extensions: &'static [&'static str],
+    /// Other ways of writing it, which `--to ID:VARIANT` asks for.
+    pub variants: &'static [Variant],
     /// What of it is read, in a few words, for people.
     pub about: &'static str,
     /// Looks at the content: how sure is it that this is one?
@@ -50,6 +52,14 @@ pub struct Format {
     pub write: Option<Write>,
 }
 
+/// Another way of writing a format than the usual one.
+pub struct Variant {
+    /// Its name behind the format's and a colon.
+    pub id: &'static str,
+    /// What it is, in a few words, for people.
+    pub about: &'static str,
+}
+
 /// Plans the files of a model at a path: nothing is written yet.
 pub type Write = fn(&Model, &Path, &WriteOptions) -> Result<Plan>;
 
@@ -62,6 +72,7 @@ pub const FORMATS: &[Format] = &[
         id: "pytorch",
         name: "PyTorch",
         extensions: &["pth", "pt", "bin", "ckpt", "pt2"],
+        variants: &[Variant { id: "legacy", about: "the stream of before 1.6, without a zip" }],
         about: "torch.save of any age: state dicts, checkpoints, pickled modules; TorchScript, .pt2, bare pickles",
         sniff: pytorch::sniff,
         read: pytorch::read,
@@ -73,6 +84,7 @@ pub const FORMATS: &[Format] = &[
         id: "safetensors",
         name: "safetensors",
         extensions: &["safetensors"],
+        variants: &[],
         about: "one file, or shards with their index",
         sniff: safetensors::sniff,
         read: safetensors::read,
@@ -84,6 +96,7 @@ pub const FORMATS: &[Format] = &[
         id: "onnx",
         name: "ONNX",
         extensions: &["onnx"],
+        variants: &[],
         about: "initializers, constants, external data; the graph",
         sniff: onnx::sniff,
         read: onnx::read,
@@ -95,17 +108,19 @@ pub const FORMATS: &[Format] = &[
         id: "caffe",
         name: "Caffe",
         extensions: &["caffemodel", "prototxt", "solverstate", "binaryproto"],
+        variants: &[],
         about: "weights and nets of all generations, alone or as a pair; solver states, mean images",
         sniff: caffe::sniff,
         read: caffe::read,
         join: Some(caffe::join),
         graph: false,
-        write: None,
+        write: Some(caffe::write),
     },
     Format {
         id: "tflite",
         name: "TensorFlow Lite",
         extensions: &["tflite", "lite"],
+        variants: &[],
         about: "tensors with data of every subgraph, scales and zero points; the operators",
         sniff: tflite::sniff,
         read: tflite::read,
@@ -117,6 +132,7 @@ pub const FORMATS: &[Format] = &[
         id: "numpy",
         name: "NumPy",
         extensions: &["npy", "npz"],
+        variants: &[],
         about: ".npy arrays, .npz archives of them, stored or deflated",
         sniff: numpy::sniff,
         read: numpy::read,
@@ -128,6 +144,7 @@ pub const FORMATS: &[Format] = &[
         id: "keras",
         name: "Keras or HDF5",
         extensions: &["keras", "h5", "hdf5"],
+        variants: &[],
         about: ".keras archives, .weights.h5, whole .h5 models, any HDF5 file's datasets",
         sniff: keras::sniff,
         read: keras::read,
@@ -139,6 +156,10 @@ pub const FORMATS: &[Format] = &[
         id: "wts",
         name: "TensorRT .wts",
         extensions: &["wts"],
+        variants: &[Variant {
+            id: "nvidia",
+            about: "that of NVIDIA's samples: a type before each count, words unpadded",
+        }],
         about: "weights as text: the usual form, that of NVIDIA's samples, wts2",
         sniff: wts::sniff,
         read: wts::read,
@@ -150,12 +171,13 @@ pub const FORMATS: &[Format] = &[
         id: "gguf",
         name: "GGUF",
         extensions: &["gguf"],
+        variants: &[],
         about: "versions 1 to 3, either byte order, split files; every GGML block type dequantized",
         sniff: gguf::sniff,
         read: gguf::read,
         join: Some(gguf::join),
         graph: false,
-        write: None,
+        write: Some(gguf::write),
     },
 ];
 
@@ -169,6 +191,39 @@ pub fn by_id(id: &str) -> Result<&'static Format> {
         name: id.to_owned(),
         near: nearest_or_all(id, FORMATS.iter().map(|f| f.id)),
     })
+}
+
+/// Most bytes of tensors to write: more than any disk has, and few enough to be counted with.
+const MOST: u64 = 1 << 56;
+
+impl Format {
+    /// Plans the files of a model at a path.
+    ///
+    /// # Errors
+    /// A format that is not written; more bytes than can be; what the format cannot carry.
+    pub fn plan(&self, model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan> {
+        let Some(write) = self.write else {
+            return Err(Error::Usage { what: format!("{} is not written", self.name) });
+        };
+        let asked = model.tensors.iter().map(Tensor::bytes).fold(0, u64::saturating_add);
+        if asked > MOST {
+            let place = Place::source(path.display().to_string());
+            return Err(Error::Limit { place, what: "bytes of tensors to write", asked, allowed: MOST });
+        }
+        write(model, path, options)
+    }
+
+    /// The variant of this id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with those that there are.
+    pub fn variant(&self, id: &str) -> Result<&'static str> {
+        self.variants.iter().find(|v| v.id == id).map(|v| v.id).ok_or_else(|| Error::NotFound {
+            kind: "variant of this format",
+            name: id.to_owned(),
+            near: self.variants.iter().map(|v| v.id.to_owned()).collect(),
+        })
+    }
 }
 
 /// A place that names only the file.

@@ -29,10 +29,11 @@ mod shards;
 pub mod source;
 mod tar;
 mod tflite;
+mod ties;
 mod wts;
 pub mod zip;
 
-pub use format::{FORMATS, Format, ReadOptions, by_id};
+pub use format::{FORMATS, Format, ReadOptions, Variant, by_id};
 pub use open::{open, read};
 pub use plan::{Carry, Change, Plan, WriteOptions, check_target};
 pub use source::{Access, Source};

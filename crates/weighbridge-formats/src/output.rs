@@ -61,7 +61,19 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Appends the stored elements of a tensor, contiguous and little-endian, packed where several share a byte.
+    /// Appends so many zeros.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn zeros(&mut self, count: u64) -> Result<()> {
+        for at in (0..count).step_by(STEP) {
+            self.bytes(&vec![0; (count - at).min(STEP as u64) as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Appends the stored elements of a tensor, contiguous and little-endian, packed where several share a byte; blocks
+    /// as they are.
     /// `each` sees all bytes as they pass.
     ///
     /// # Errors
@@ -80,6 +92,12 @@ impl<'a> Output<'a> {
                 at = ahead;
             }
             return Ok(());
+        }
+        if let Layout::Blocks { .. } = tensor.layout {
+            return tensor.storage.visit(0..tensor.bytes(), &mut |_, bytes| {
+                each(bytes);
+                self.bytes(bytes)
+            });
         }
         let mut packed = Vec::new();
         tensor.visit(0..tensor.count(), &mut |chunk| {
@@ -141,6 +159,9 @@ impl Drop for Output<'_> {
 
 /// Where the bytes of a tensor stand just as they are to be written.
 fn verbatim(tensor: &Tensor) -> Option<std::ops::Range<u64>> {
+    if let Layout::Blocks { .. } = tensor.layout {
+        return tensor.storage.as_slice().map(|_| 0..tensor.bytes());
+    }
     let (Layout::Strided(view) | Layout::Quantized { view, .. }) = &tensor.layout else { return None };
     let contiguous = view.is_contiguous(&tensor.shape) && !tensor.dtype.is_sub_byte();
     tensor.storage.as_slice().filter(|_| contiguous)?;

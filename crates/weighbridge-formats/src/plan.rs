@@ -14,6 +14,8 @@ pub struct WriteOptions {
     /// Tensors from this size on stand in a file beside the model, where the format has such; otherwise only what
     /// one file cannot hold.
     pub external: Option<u64>,
+    /// Another way of writing the format than the usual one, of those that its row names.
+    pub variant: Option<&'static str>,
 }
 
 /// A tensor, or a piece of metadata, that does not arrive as it is.
@@ -52,6 +54,8 @@ pub struct Plan {
     pub kept: Vec<String>,
     /// Tensors that arrive changed.
     pub changed: Vec<Change>,
+    /// What the files say that the model does not: metadata that a format asks for, a tensor that it cannot do without.
+    pub added: Vec<Change>,
     /// What does not arrive.
     pub dropped: Vec<Change>,
     /// Files, in the order of writing: what refers to others comes last.

@@ -1,6 +1,8 @@
 //! A whole model: tensors in file order, with whatever graph and metadata its file holds.
 
-use crate::{Error, Finding, Graph, Result, Tensor, TensorId, Value};
+use std::sync::Arc;
+
+use crate::{Error, Finding, Graph, Result, Storage, Tensor, TensorId, Value};
 
 /// A module of a pickled network, or a node group of a graph: where true kinds of layers come from.
 #[derive(Debug, Clone)]
@@ -39,6 +41,9 @@ pub struct Model {
     pub parts: Vec<Part>,
     /// Everything that is not a tensor.
     pub metadata: Vec<(String, Value)>,
+    /// The headers of the files as they stand, where a writer of the same format finds in them what `metadata` does not
+    /// keep (types, long arrays); empty elsewhere.
+    pub headers: Vec<Arc<dyn Storage>>,
     /// What the reader noticed.
     pub findings: Vec<Finding>,
 }
@@ -90,7 +95,8 @@ impl Model {
     pub fn weights_part(&self) -> Option<&Part> {
         let usual = WEIGHT_KEYS.iter().find_map(|key| self.parts.iter().find(|p| p.key == *key));
         usual.or_else(|| {
-            let bytes = |p: &Part| p.tensors.iter().map(|&t| self.tensor(t).bytes()).sum::<u64>();
+            let bytes =
+                |p: &Part| p.tensors.iter().map(|&t| self.tensor(t).bytes()).fold(0, u64::saturating_add);
             self.parts.iter().filter(|p| !is_optimizer_key(&p.key)).max_by_key(|p| bytes(p))
         })
     }

@@ -20,7 +20,7 @@ use crate::{input, printer, progress};
 const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
-    let format = target(args)?;
+    let (format, variant) = target(args)?;
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
     let (model, part) = weights(&opened.model, args.all)?;
@@ -31,9 +31,9 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         return Err(Error::Usage { what: "no tensor is left to write".into() });
     }
     let size = |text: &Option<String>| text.as_deref().map(size).transpose();
-    let options = WriteOptions { shard_bytes: size(&args.shard)?, external: size(&args.external)? };
+    let options = WriteOptions { shard_bytes: size(&args.shard)?, external: size(&args.external)?, variant };
     let written = if in_graph { transfer.in_graph(&model)? } else { transfer.model(&model) };
-    let plan = format.write.expect("target() looked")(&written, &args.output, &options)?;
+    let plan = format.plan(&written, &args.output, &options)?;
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
     let how = Carry { force: args.force, sync: args.sync };
     account.plan.check(&opened.paths, how)?;
@@ -57,13 +57,14 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     if args.input.json { printer::json(account.json(args.dry_run)) } else { account.print(args.dry_run) }
 }
 
-/// The format to write: by name, or by the extension of the output.
-fn target(args: &ConvertArgs) -> Result<&'static Format> {
+/// The format to write, and which way: by name, or by the extension of the output.
+fn target(args: &ConvertArgs) -> Result<(&'static Format, Option<&'static str>)> {
     let writable = || FORMATS.iter().filter(|f| f.write.is_some());
     let extensions: Vec<String> =
         writable().flat_map(|f| f.extensions).map(|extension| format!(".{extension}")).collect();
-    let format = match &args.to {
-        Some(id) => by_id(id)?,
+    let to = args.to.as_deref().map(|to| to.split_once(':').map_or((to, None), |(id, v)| (id, Some(v))));
+    let format = match to {
+        Some((id, _)) => by_id(id)?,
         None => {
             let extension = args.output.extension().unwrap_or_default().to_string_lossy().to_lowercase();
             let named = |f: &&Format| f.extensions.contains(&extension.as_str());
@@ -80,7 +81,8 @@ fn target(args: &ConvertArgs) -> Result<&'static Format> {
         let what = format!("{} is not written; {} are", format.name, extensions.join(", "));
         return Err(Error::Usage { what });
     }
-    Ok(format)
+    let variant = to.and_then(|(_, variant)| variant).map(|id| format.variant(id)).transpose()?;
+    Ok((format, variant))
 }
 
 /// The part that holds the weights, as every command takes it, unless `all` is asked for.
@@ -136,7 +138,7 @@ fn edit(transfer: &mut Transfer, args: &ConvertArgs) -> Result<()> {
             name: dtype.clone(),
             near: ["f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2"].map(str::to_owned).to_vec(),
         })?;
-        let bar = progress::bar(transfer.moved.iter().map(|m| m.target.bytes()).sum());
+        let bar = progress::bar(transfer.moved.iter().map(|m| m.target.bytes()).fold(0, u64::saturating_add));
         let options = CastOptions { to, allow_overflow: args.allow_overflow };
         let cast = transfer.cast(options, |_| true, &|bytes| bar.inc(bytes));
         bar.finish_and_clear();
@@ -227,6 +229,7 @@ impl Account {
         document.insert("schema".into(), figures::SCHEMA.into());
         document.insert("kept".into(), self.kept.clone().into());
         document.insert("changed".into(), list(&self.changed));
+        document.insert("added".into(), list(&self.plan.added));
         document.insert("dropped".into(), list(&self.dropped));
         let files = self.plan.files.iter().map(|f| f.path.display().to_string());
         document.insert("files".into(), files.collect());
@@ -236,14 +239,16 @@ impl Account {
 
     fn print(&self, dry_run: bool) -> Result<()> {
         let mut text = format!("kept     {}\n", units::plural(self.kept.len() as u64, "tensor"));
-        for (head, changes) in [("changed", &self.changed), ("dropped", &self.dropped)] {
+        for (head, changes) in
+            [("changed", &self.changed), ("added", &self.plan.added), ("dropped", &self.dropped)]
+        {
             let groups = by_reason(changes);
             for (why, names) in groups.iter().take(NAMED) {
-                text += &format!("{head}  {}: {}\n", clean(&named(names)), clean(why));
+                text += &format!("{head:7}  {}: {}\n", clean(&named(names)), clean(why));
             }
             if groups.len() > NAMED {
                 let more: usize = groups[NAMED..].iter().map(|(_, names)| names.len()).sum();
-                text += &format!("{head}  and {more} more (--json lists all)\n");
+                text += &format!("{head:7}  and {more} more (--json lists all)\n");
             }
         }
         let head = if dry_run { "would be" } else { "file   " };
@@ -279,7 +284,10 @@ fn named(names: &[&str]) -> String {
 /// Each tensor on both sides, the written ones read back.
 fn write_manifest(path: &Path, transfer: &Transfer, plan: &Plan, args: &ConvertArgs) -> Result<()> {
     let last = plan.files.last().expect("a plan has a file");
-    let written = open(&[&last.path], None, &ReadOptions::default())?;
+    // The last file leads to the others, where it is not one of several alike.
+    let paths: Vec<&Path> =
+        plan.files.iter().map(|f| &*f.path).filter(|p| p.extension() == last.path.extension()).collect();
+    let written = open(&paths, None, &ReadOptions::default())?;
     let sources: Vec<&Tensor> = transfer.moved.iter().map(|m| &m.source).collect();
     let by_name: HashMap<&str, &Tensor> = written.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
     let mut targets = Vec::with_capacity(sources.len());
@@ -289,7 +297,11 @@ fn write_manifest(path: &Path, transfer: &Transfer, plan: &Plan, args: &ConvertA
             targets.push(only);
             continue;
         }
-        targets.push(*by_name.get(moved.target.name.as_str()).ok_or_else(|| Error::NotFound {
+        // Where a format spells a name otherwise, order tells.
+        let nth =
+            written.tensors.get(targets.len()).filter(|_| written.tensors.len() == transfer.moved.len());
+        let found = by_name.get(moved.target.name.as_str()).copied().or(nth);
+        targets.push(found.ok_or_else(|| Error::NotFound {
             kind: "tensor in the written file",
             name: moved.target.name.clone(),
             near: Vec::new(),

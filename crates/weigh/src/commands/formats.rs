@@ -27,11 +27,20 @@ pub fn run(args: &FormatsArgs) -> Result<()> {
             Cell::from(format.id),
             Cell::from(format.name),
             Cell::from(format.extensions.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(" ")),
-            Cell::from(if format.write.is_some() { "yes" } else { "no" }),
+            Cell::from(written(format)),
             Cell::from(format.about),
         ]);
     }
     printer::data(&table.render(printer::width()))
+}
+
+/// Whether it is written, and the variants that `--to` takes.
+fn written(format: &Format) -> String {
+    let mut told = if format.write.is_some() { "yes" } else { "no" }.to_owned();
+    for variant in format.variants {
+        told += &format!(", :{}", variant.id);
+    }
+    told
 }
 
 fn listing(format: &Format) -> Value {
@@ -42,5 +51,6 @@ fn listing(format: &Format) -> Value {
         "about": format.about,
         "read": true,
         "write": format.write.is_some(),
+        "variants": format.variants.iter().map(|v| json!({"id": v.id, "about": v.about})).collect::<Vec<_>>(),
     })
 }

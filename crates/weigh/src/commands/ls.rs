@@ -38,7 +38,7 @@ pub fn run(args: &LsArgs) -> Result<()> {
 }
 
 fn hashes(tensors: &[&Tensor]) -> Result<Vec<Option<String>>> {
-    let bar = progress::bar(tensors.iter().map(|t| t.bytes()).sum());
+    let bar = progress::bar(tensors.iter().map(|t| t.bytes()).fold(0, u64::saturating_add));
     let hashes = sha256(tensors, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
     hashes
@@ -92,8 +92,8 @@ fn table(model: &Model, tensors: &[&Tensor], hashes: Option<&[Option<String>]>, 
 }
 
 fn footer(model: &Model, tensors: &[&Tensor], hidden: usize) -> Result<()> {
-    let values: u64 = tensors.iter().map(|t| t.count()).sum();
-    let bytes: u64 = tensors.iter().map(|t| t.bytes()).sum();
+    let values: u64 = tensors.iter().map(|t| t.count()).fold(0, u64::saturating_add);
+    let bytes: u64 = tensors.iter().map(|t| t.bytes()).fold(0, u64::saturating_add);
     // Of blocks, since their types do not say it.
     let rate = match tensors.iter().any(|t| t.dtype.block().is_some()) {
         true => format!(", {:.2} bits a value", bytes as f64 * 8.0 / values.max(1) as f64),

@@ -55,7 +55,7 @@ struct Judged {
 impl Judged {
     fn of(model: &Model, tensors: &[&Tensor]) -> Self {
         let options = Options { histogram: true, survival: &[F16, BF16], ..Options::default() };
-        let bar = progress::bar(tensors.iter().map(|t| t.bytes()).sum());
+        let bar = progress::bar(tensors.iter().map(|t| t.bytes()).fold(0, u64::saturating_add));
         let results = measure(tensors, &options, &|bytes| bar.inc(bytes));
         bar.finish_and_clear();
         let mut judged = Judged {

@@ -15,7 +15,7 @@ pub fn run(args: &StatsArgs) -> Result<()> {
     let model = &opened.model;
     let (tensors, hidden) = input::pick(model, &args.pick)?;
     let options = Options { histogram: args.hist || !args.input.json, ..Options::default() };
-    let bar = progress::bar(tensors.iter().map(|t| t.bytes()).sum());
+    let bar = progress::bar(tensors.iter().map(|t| t.bytes()).fold(0, u64::saturating_add));
     let measured = measure(&tensors, &options, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let mut rows: Vec<(&Tensor, Result<Measured>)> = tensors.into_iter().zip(measured).collect();

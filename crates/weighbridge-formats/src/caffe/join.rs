@@ -127,15 +127,15 @@ fn pair(net: &mut Net, weights: &Net, model: &mut Model, text: &str, binary: &st
 
 /// What a layer's settings say of its blobs.
 #[derive(Default)]
-struct Expected {
+pub(super) struct Expected {
     /// How many there are, where the type tells.
-    blobs: Option<usize>,
+    pub(super) blobs: Option<usize>,
     /// Their shapes as far as the text alone tells.
-    shapes: Vec<Vec<Option<u64>>>,
+    pub(super) shapes: Vec<Vec<Option<u64>>>,
 }
 
 impl Expected {
-    fn of(layer: &Layer) -> Expected {
+    pub(super) fn of(layer: &Layer) -> Expected {
         let kind = caffe_type(&layer.kind);
         let message = match kind {
             "Convolution" | "Deconvolution" => "convolution_param",
@@ -207,7 +207,7 @@ fn kernel(layer: &Layer) -> Vec<Option<u64>> {
 }
 
 /// Whether a blob's shape is the one that is asked for. The four old sizes have ones in front of what they mean.
-fn fits(shape: &[u64], want: &[Option<u64>]) -> bool {
+pub(super) fn fits(shape: &[u64], want: &[Option<u64>]) -> bool {
     let leading = shape.len().saturating_sub(want.len());
     let old = shape.len() == 4 && shape[..leading].iter().all(|&d| d == 1);
     let shape = if old { &shape[leading..] } else { shape };

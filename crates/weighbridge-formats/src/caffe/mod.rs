@@ -50,6 +50,7 @@
 
 mod binary;
 mod blob;
+mod encode;
 mod from_text;
 mod graph;
 mod join;
@@ -60,6 +61,8 @@ mod schema;
 mod settings;
 mod sniff;
 mod text;
+mod ungraph;
+mod write;
 
 use weighbridge_model::{Error, Finding, Limits, Model, Result, Role, Severity, Value};
 
@@ -72,6 +75,7 @@ use sniff::What;
 
 pub use join::join;
 pub use sniff::sniff;
+pub use write::write;
 
 /// Reads a file; its weights stay where they are.
 ///

@@ -66,7 +66,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `n` bytes, which the caller has bounded.
-    fn take(&mut self, n: u64) -> Result<&[u8]> {
+    pub(super) fn take(&mut self, n: u64) -> Result<&[u8]> {
         let inside = |c: &Self| self_range(c.at, c.buffer_at, n, c.buffer.len() as u64);
         if inside(self).is_none() {
             self.buffer = match n.max(STEP) {

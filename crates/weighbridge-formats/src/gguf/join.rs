@@ -51,6 +51,7 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
                 joined.metadata.push((key, value));
             }
         }
+        joined.headers.extend(model.headers);
         joined.findings.extend(model.findings);
         if std::mem::take(&mut first) {
             joined.origin = format!("{}, in {} files", model.origin, sources.len());

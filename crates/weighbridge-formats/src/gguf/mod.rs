@@ -28,6 +28,7 @@
 //! Source of the facts: the specification in GGML's repository, and what its reference and `gguf-py` write and read.
 
 mod cursor;
+mod entries;
 mod join;
 mod order;
 mod origin;
@@ -35,6 +36,7 @@ mod split;
 mod tensors;
 mod types;
 mod values;
+mod write;
 
 use weighbridge_model::{Error, Model, Result, Value};
 
@@ -43,8 +45,11 @@ use crate::source::Source;
 use cursor::{Cursor, Version};
 
 pub use join::join;
+pub use write::write;
 
 const MAGIC: &[u8] = b"GGUF";
+/// What data is aligned to, where nothing says otherwise.
+const DEFAULT_ALIGNMENT: u64 = 32;
 
 /// Looks for the magic number.
 ///
@@ -74,7 +79,8 @@ fn read_alone(source: &Source, options: &ReadOptions) -> Result<Model> {
     let tensors = cursor.count("tensors", &options.limits)?;
     let entries = cursor.count("metadata entries", &options.limits)?;
     let metadata = values::read(&mut cursor, entries, &options.limits)?;
-    let mut model = Model { metadata, ..Model::default() };
+    let headers = vec![source.storage(0, cursor.at())?];
+    let mut model = Model { metadata, headers, ..Model::default() };
     let alignment = alignment(&model, source)?;
     let infos = tensors::infos(&mut cursor, tensors, &options.limits)?;
     tensors::place(&mut model, infos, &cursor, alignment)?;
@@ -84,8 +90,7 @@ fn read_alone(source: &Source, options: &ReadOptions) -> Result<Model> {
 
 /// What data is aligned to.
 fn alignment(model: &Model, source: &Source) -> Result<u64> {
-    const DEFAULT: u64 = 32;
-    let Some(value) = model.metadata("general.alignment") else { return Ok(DEFAULT) };
+    let Some(value) = model.metadata("general.alignment") else { return Ok(DEFAULT_ALIGNMENT) };
     let number = if let Value::Int(i) = value { u64::try_from(*i).ok() } else { None };
     number.filter(|n| n.is_power_of_two() && u32::try_from(*n).is_ok()).ok_or_else(|| {
         Error::malformed(

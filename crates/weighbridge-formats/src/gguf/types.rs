@@ -54,6 +54,13 @@ pub(super) fn of(number: u32) -> Option<(&'static str, Option<DType>)> {
     }
 }
 
+/// The number of a type.
+pub(super) fn number(dtype: DType) -> Option<u32> {
+    let dtype =
+        if dtype == DType::Block(BlockType::Q8_1Wide) { DType::Block(BlockType::Q8_1) } else { dtype };
+    (0..64).find(|&number| of(number).is_some_and(|(_, found)| found == Some(dtype)))
+}
+
 /// What `general.file_type` says of most tensors.
 pub(super) fn of_file(number: i64) -> Option<&'static str> {
     const NAMES: &[(i64, &str)] = &[

@@ -40,7 +40,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>, count: u64, limits: &Limits) -> Resu
 
 /// A type of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     U8,
     I8,
     U16,
@@ -74,7 +74,7 @@ const KINDS: [(Kind, &str, u64); 13] = [
 ];
 
 impl Kind {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Kind> {
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Kind> {
         let place = cursor.place();
         let number = cursor.u32()?;
         let found = KINDS.get(number as usize).map(|k| k.0);
@@ -88,7 +88,7 @@ impl Kind {
     }
 
     /// Bytes of a value, where all have as many.
-    fn width(self) -> Option<u64> {
+    pub(super) fn width(self) -> Option<u64> {
         Some(KINDS[self as usize].2).filter(|&n| n > 0)
     }
 }

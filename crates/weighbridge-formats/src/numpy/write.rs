@@ -73,6 +73,11 @@ fn carry_all(tensors: &[Tensor]) -> Result<(Plan, Vec<Tensor>)> {
             ));
             continue;
         }
+        if tensor.name.contains('\0') {
+            let why = "a name with a zero byte, at which readers of archives end it";
+            refused.push((tensor.name.clone(), why.to_owned()));
+            continue;
+        }
         match carried(tensor) {
             Ok((carried, why)) => {
                 match why {
@@ -135,8 +140,11 @@ fn carried(tensor: &Tensor) -> Result<(Tensor, Option<String>), String> {
     if tensor.layout.view().is_none() && tensor.dtype.class() == weighbridge_model::Class::Opaque {
         return Err(format!("{} elements that are no numbers", tensor.dtype));
     }
+    let scales = matches!(tensor.layout, Layout::Quantized { .. });
+    let scales =
+        scales.then_some("the codes as they are; scales and zero points stay behind: --dtype dequantizes");
     let wide = match tensor.dtype {
-        d if descr(d).is_some() => return Ok((tensor.clone(), None)),
+        d if descr(d).is_some() => return Ok((tensor.clone(), scales.map(str::to_owned))),
         d if d.is_float() => DType::F32,
         DType::I4 | DType::I2 => DType::I8,
         DType::U4 | DType::U2 => DType::U8,
@@ -150,7 +158,9 @@ fn carried(tensor: &Tensor) -> Result<(Tensor, Option<String>), String> {
     let cast = Tensor::contiguous(&tensor.name, wide, tensor.shape.clone(), storage, &Place::default())
         .map_err(|e| e.to_string())?;
     let how = if tensor.dtype.block().is_some() { "dequantized" } else { "exactly" };
-    Ok((cast, Some(format!("{} -> {wide}, {how}: NumPy has no {}", tensor.dtype, tensor.dtype))))
+    let widened = format!("{} -> {wide}, {how}: NumPy has no {}", tensor.dtype, tensor.dtype);
+    let whys: Vec<&str> = std::iter::once(&*widened).chain(scales).collect();
+    Ok((cast, Some(whys.join("; "))))
 }
 
 fn descr(dtype: DType) -> Option<&'static str> {

@@ -44,15 +44,48 @@ impl Pickler {
             self.bytes.push(b'J');
             self.bytes.extend(n.to_le_bytes());
         } else {
-            // Eight bytes of two's complement behind their count.
-            self.bytes.extend([0x8a, 8]);
-            self.bytes.extend(n.to_le_bytes());
+            self.long(&n.to_le_bytes());
         }
+    }
+
+    /// A whole number of any width, from the bytes of its two's complement, the lowest first.
+    pub fn long(&mut self, bytes: &[u8]) {
+        self.bytes.extend([0x8a, bytes.len() as u8]);
+        self.bytes.extend(bytes);
+    }
+
+    /// A floating-point number.
+    pub fn float(&mut self, x: f64) {
+        self.bytes.push(b'G');
+        self.bytes.extend(x.to_be_bytes());
+    }
+
+    /// `None`.
+    pub fn none(&mut self) {
+        self.bytes.push(b'N');
+    }
+
+    /// `True`.
+    pub fn yes(&mut self) {
+        self.bytes.push(0x88);
     }
 
     /// `False`.
     pub fn no(&mut self) {
         self.bytes.push(0x89);
+    }
+
+    /// A list of what `items` pushes.
+    pub fn list(&mut self, items: impl FnOnce(&mut Self)) {
+        self.bytes.extend(b"](");
+        items(self);
+        self.bytes.push(b'e');
+    }
+
+    /// A dict of the keys and values that `items` pushes in turn.
+    pub fn dict(&mut self, items: impl FnOnce(&mut Self)) {
+        self.bytes.push(b'}');
+        self.set_items(items);
     }
 
     /// A tuple of what `items` pushes.

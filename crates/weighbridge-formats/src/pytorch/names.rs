@@ -44,6 +44,16 @@ pub fn storage_class(dtype: DType) -> Option<&'static str> {
     })
 }
 
+/// The storage class of a quantized tensor's codes.
+pub fn code_class(dtype: DType) -> Option<&'static str> {
+    Some(match dtype {
+        DType::I8 => "QInt8Storage",
+        DType::U8 => "QUInt8Storage",
+        DType::I32 => "QInt32Storage",
+        _ => return None,
+    })
+}
+
 /// The `torch.<name>` of a type that has no storage class.
 pub fn dtype_name(dtype: DType) -> Option<&'static str> {
     Some(match dtype {

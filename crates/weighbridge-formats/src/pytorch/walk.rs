@@ -119,9 +119,14 @@ impl<'a> Walk<'a> {
 
     /// A state dict may have a nested entry or two (extra state): it is still one whole, not parts.
     fn drop_parts_of_flat_dict(&mut self) {
-        let inside: u64 =
-            self.model.parts.iter().flat_map(|p| &p.tensors).map(|&t| self.model.tensor(t).bytes()).sum();
-        let all: u64 = self.model.tensors.iter().map(Tensor::bytes).sum();
+        let inside: u64 = self
+            .model
+            .parts
+            .iter()
+            .flat_map(|p| &p.tensors)
+            .map(|&t| self.model.tensor(t).bytes())
+            .fold(0, u64::saturating_add);
+        let all: u64 = self.model.tensors.iter().map(Tensor::bytes).fold(0, u64::saturating_add);
         if all - inside > inside && !self.model.parts.iter().any(|p| is_weight_key(&p.key)) {
             self.model.parts.clear();
         }

@@ -1,6 +1,8 @@
-//! Writes `.wts` as the usual Python script does, byte for byte, and a JSON beside it with what the text cannot say.
+//! Writes `.wts` as the usual Python script does, byte for byte, or as `nvidia` in the form of NVIDIA's samples; and a
+//! JSON beside it with what the text cannot say.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,18 +16,24 @@ use crate::plan::{Change, FilePlan, Plan, WriteOptions};
 /// Attributes of a normalisation that a network built from the weights has to be told.
 const ATTRIBUTES: &[&str] = &["eps", "momentum", "affine", "track_running_stats"];
 
-/// Plans the text for `model` at `path`: F32 words, whatever the tensors' own types.
+/// Plans the text for `model` at `path`: F32 words, whatever the tensors' own types; NVIDIA's form has F16 too.
 ///
 /// # Errors
 /// [`Error::Refused`] with every tensor whose name has white space or comes twice, that is no numbers, or that has
 /// values beyond F32's range; a failed read.
-pub fn write(model: &Model, path: &Path, _: &WriteOptions) -> Result<Plan> {
+pub fn write(model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan> {
+    let nvidia = options.variant == Some("nvidia");
     let mut plan = Plan::default();
-    let (mut lines, mut refused, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    let (mut lines, mut refused, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
     for tensor in &model.tensors {
         let name = &tensor.name;
-        if !seen.insert(name.as_str()) {
-            refused.push((name.clone(), "the name comes twice".to_owned()));
+        let written = if nvidia { name.replace('/', "_") } else { name.clone() };
+        if let Some(other) = seen.insert(written.clone(), name) {
+            let why = match name == other {
+                true => "the name comes twice".to_owned(),
+                false => format!("it would be written as '{written}', and so would '{other}'"),
+            };
+            refused.push((name.clone(), why));
             continue;
         }
         if name.is_empty() || name.contains(char::is_whitespace) {
@@ -35,13 +43,15 @@ pub fn write(model: &Model, path: &Path, _: &WriteOptions) -> Result<Plan> {
             ));
             continue;
         }
-        match carried(tensor)? {
-            Ok((words, None)) => {
-                plan.kept.push(name.clone());
-                lines.push(words);
-            }
-            Ok((words, Some(why))) => {
-                plan.changed.push(Change::new(name, why));
+        match carried(tensor, nvidia)? {
+            Ok((mut words, why)) => {
+                let spelled = (*name != written).then(|| format!("written as '{written}'"));
+                let whys: Vec<String> = spelled.into_iter().chain(why).collect();
+                match whys.is_empty() {
+                    true => plan.kept.push(name.clone()),
+                    false => plan.changed.push(Change::new(name, whys.join("; "))),
+                }
+                words.name = written;
                 lines.push(words);
             }
             Err(why) => refused.push((name.clone(), why)),
@@ -58,7 +68,8 @@ pub fn write(model: &Model, path: &Path, _: &WriteOptions) -> Result<Plan> {
         model.metadata.iter().map(|(key, _)| Change::new(key, "metadata: the text has none")).collect();
     let sidecar = sidecar(model);
     let head = format!("{}\n", lines.len());
-    let len = head.len() as u64 + lines.iter().map(line_len).sum::<u64>();
+    // Words without leading zeros are as long as their values say.
+    let len = (!nvidia).then(|| head.len() as u64 + lines.iter().map(line_len).sum::<u64>());
     plan.files.push(FilePlan {
         path: sidecar_path(path),
         len: Some(sidecar.len() as u64),
@@ -66,9 +77,10 @@ pub fn write(model: &Model, path: &Path, _: &WriteOptions) -> Result<Plan> {
     });
     plan.files.push(FilePlan {
         path: path.to_owned(),
-        len: Some(len),
+        len,
         content: Box::new(move |output: &mut Output<'_>| {
             output.bytes(head.as_bytes())?;
+            let line = if nvidia { nvidia_line } else { line };
             lines.iter().try_for_each(|tensor| line(tensor, output))
         }),
     });
@@ -113,13 +125,13 @@ fn sidecar(model: &Model) -> String {
 
 type Carried = std::result::Result<(Tensor, Option<String>), String>;
 
-/// The tensor as F32, and what that changes.
-fn carried(tensor: &Tensor) -> Result<Carried> {
+/// The tensor as F32, or as F16 where that is kept, and what that changes.
+fn carried(tensor: &Tensor, halves: bool) -> Result<Carried> {
     let strided = matches!(tensor.layout, Layout::Strided(_));
     if !strided || matches!(tensor.dtype.class(), Class::Complex | Class::Opaque) {
         return Ok(Err(format!("{} elements that are no plain numbers", tensor.dtype)));
     }
-    if tensor.dtype == DType::F32 {
+    if tensor.dtype == DType::F32 || halves && tensor.dtype == DType::F16 {
         return Ok(Ok((tensor.clone(), None)));
     }
     let why = match tensor.dtype {
@@ -144,6 +156,7 @@ fn carried(tensor: &Tensor) -> Result<Carried> {
 /// How many finite values become infinite as F32, and how many others are not the same number then.
 fn losses(tensor: &Tensor) -> Result<(u64, u64)> {
     let (mut beyond, mut rounded) = (0, 0);
+    let (tensor, times) = once(tensor);
     let dtype = tensor.dtype;
     tensor.visit(0..tensor.count(), &mut |chunk| {
         for element in chunk.bytes.chunks_exact(dtype.chunk_bytes()) {
@@ -158,7 +171,18 @@ fn losses(tensor: &Tensor) -> Result<(u64, u64)> {
         }
         Ok(())
     })?;
-    Ok((beyond, rounded - beyond.min(rounded)))
+    Ok((beyond * times, (rounded - beyond.min(rounded)) * times))
+}
+
+/// The tensor without the dimensions that repeat it, and how often they do.
+fn once(tensor: &Tensor) -> (Tensor, u64) {
+    let (mut once, mut times) = (tensor.clone(), 1);
+    if let (Layout::Strided(view), true) = (&tensor.layout, tensor.count() > 0) {
+        for (size, _) in once.shape.iter_mut().zip(&view.strides).filter(|(_, stride)| **stride == 0) {
+            times *= std::mem::replace(size, 1);
+        }
+    }
+    (once, times)
 }
 
 fn line_len(tensor: &Tensor) -> u64 {
@@ -176,6 +200,22 @@ fn line(tensor: &Tensor, output: &mut Output<'_>) -> Result<()> {
             chunk.bytes.as_chunks::<4>().0.iter().flat_map(|&word| spelled(u32::from_le_bytes(word))),
         );
         output.bytes(&text)
+    })?;
+    output.bytes(b"\n")
+}
+
+/// `name type count`, then each word behind a space, without leading zeros.
+fn nvidia_line(tensor: &Tensor, output: &mut Output<'_>) -> Result<()> {
+    let kind = u8::from(tensor.dtype == DType::F16);
+    output.bytes(format!("{} {kind} {}", tensor.name, tensor.count()).as_bytes())?;
+    let mut text = String::new();
+    tensor.visit(0..tensor.count(), &mut |chunk| {
+        text.clear();
+        for element in chunk.bytes.chunks_exact(tensor.dtype.chunk_bytes()) {
+            let word = element.iter().rev().fold(0u32, |word, &byte| word << 8 | u32::from(byte));
+            write!(text, " {word:x}").expect("text takes it");
+        }
+        output.bytes(text.as_bytes())
     })?;
     output.bytes(b"\n")
 }

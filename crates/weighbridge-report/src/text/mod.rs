@@ -71,7 +71,9 @@ fn head(report: &Report<'_>, out: &mut String) {
     let place = |t: &Tensor| (storage::identity(&t.storage), t.storage_offset(), t.shape.clone());
     let distinct: Vec<&Tensor> =
         tensors.iter().copied().filter(|t| t.count() == 0 || seen.insert(place(t))).collect();
-    let total = |role: Role| distinct.iter().filter(|t| t.role == role).map(|t| t.count()).sum::<u64>();
+    let total = |role: Role| {
+        distinct.iter().filter(|t| t.role == role).map(|t| t.count()).fold(0, u64::saturating_add)
+    };
     let mut counts = vec![format!("{} parameters", units::count(total(Role::Parameter)))];
     for (role, name) in [
         (Role::Buffer, "in buffers"),
