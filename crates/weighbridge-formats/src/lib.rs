@@ -32,6 +32,7 @@ mod tflite;
 mod wts;
 pub mod zip;
 
+pub use caffe::{Declared, declared};
 pub use format::{FORMATS, Format, ReadOptions, by_id};
 pub use open::{open, read};
 pub use plan::{Carry, Change, Plan, WriteOptions, check_target};

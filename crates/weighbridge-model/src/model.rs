@@ -1,5 +1,7 @@
 //! A whole model: tensors in file order, with whatever graph and metadata its file holds.
 
+use std::path::PathBuf;
+
 use crate::{Error, Finding, Graph, Result, Tensor, TensorId, Value};
 
 /// A module of a pickled network, or a node group of a graph: where true kinds of layers come from.
@@ -41,6 +43,9 @@ pub struct Model {
     pub metadata: Vec<(String, Value)>,
     /// What the reader noticed.
     pub findings: Vec<Finding>,
+    /// Every file that it was read from, shards, external data and configurations included: none of them may be written
+    /// over while it is in use.
+    pub files: Vec<PathBuf>,
 }
 
 /// Keys under which trainers keep the weights, in the order in which they are looked for.
@@ -107,6 +112,7 @@ impl Model {
             origin: self.origin.clone(),
             graph: self.graph.clone(),
             findings: self.findings.clone(),
+            files: self.files.clone(),
             ..Model::default()
         };
         for tensor in &self.tensors {

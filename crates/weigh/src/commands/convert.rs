@@ -33,14 +33,14 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let plan = format.write.expect("target() looked")(&transfer.model(&model), &args.output, &options)?;
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
     let how = Carry { force: args.force, sync: args.sync };
-    account.plan.check(&opened.paths, how)?;
+    account.plan.check(&opened.model.files, how)?;
     if let Some(manifest) = &args.manifest {
-        check_target(manifest, &opened.paths, how)?;
+        check_target(manifest, &opened.model.files, how)?;
     }
     if !args.dry_run {
         let bar = progress::bar(account.plan.bytes());
         let started = std::time::Instant::now();
-        account.plan.write(&opened.paths, how, &|bytes| bar.inc(bytes))?;
+        account.plan.write(&opened.model.files, how, &|bytes| bar.inc(bytes))?;
         bar.finish_and_clear();
         if let Some(manifest) = &args.manifest {
             write_manifest(manifest, &transfer, &account.plan, args)?;

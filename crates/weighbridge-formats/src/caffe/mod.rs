@@ -70,7 +70,7 @@ use blob::Blob;
 use net::Blobs;
 use sniff::What;
 
-pub use join::join;
+pub use join::{Declared, declared, join};
 pub use sniff::sniff;
 
 /// Reads a file; its weights stay where they are.
