@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cast;
+pub mod into;
 mod permute;
 mod rename;
 mod transfer;

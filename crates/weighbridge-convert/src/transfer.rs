@@ -1,6 +1,10 @@
 //! Tensors on their way, each beside the one that it was.
 
-use weighbridge_model::{Model, Tensor};
+use std::collections::HashMap;
+
+use weighbridge_model::{Model, Tensor, TensorId};
+
+use crate::into::Rule;
 
 /// A tensor on its way.
 #[derive(Debug, Clone)]
@@ -11,6 +15,23 @@ pub struct Moved {
     pub target: Tensor,
     /// What was done to its values or its shape, in order; empty where they arrive as they were.
     pub changes: Vec<String>,
+    /// Whether the order of its dimensions was asked for.
+    pub arranged: bool,
+    /// By what it was matched with a target, where there is one.
+    pub matched: Option<Rule>,
+}
+
+impl Moved {
+    /// A tensor that arrives as it is.
+    pub fn of(tensor: &Tensor) -> Self {
+        Moved {
+            source: tensor.clone(),
+            target: tensor.clone(),
+            changes: Vec::new(),
+            arranged: false,
+            matched: None,
+        }
+    }
 }
 
 /// What leaves a file, and what stays behind.
@@ -28,11 +49,7 @@ impl Transfer {
         let mut transfer = Transfer::default();
         for tensor in &model.tensors {
             if tensor.in_state_dict {
-                transfer.moved.push(Moved {
-                    source: tensor.clone(),
-                    target: tensor.clone(),
-                    changes: Vec::new(),
-                });
+                transfer.moved.push(Moved::of(tensor));
             } else {
                 transfer.left.push((tensor.name.clone(), "outside of the state_dict".into()));
             }
@@ -50,6 +67,17 @@ impl Transfer {
             }
             kept
         });
+    }
+
+    /// The tensors on their way as a model of their own, with the graph that uses them.
+    pub fn as_source(&self, from: &Model) -> Model {
+        let at: HashMap<TensorId, u32> = self.moved.iter().map(|m| m.source.id).zip(0..).collect();
+        let graph = from.graph.clone().map(|mut graph| {
+            let moved = |(value, id)| at.get(&id).map(|&i| (value, TensorId(i)));
+            graph.initializers = graph.initializers.into_iter().filter_map(moved).collect();
+            graph
+        });
+        Model { graph, ..self.model(from) }
     }
 
     /// The model to write: the tensors on their way, with the metadata of the one that they are from.
