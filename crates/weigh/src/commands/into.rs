@@ -72,6 +72,6 @@ impl Found {
 
     /// The tensors in the target's form.
     pub(super) fn apply(&self, transfer: &Transfer) -> Result<Transfer> {
-        transfer.into(&self.source, &self.target, &self.asked, &self.matched)
+        transfer.in_place_of(&self.source, &self.target, &self.asked, &self.matched)
     }
 }

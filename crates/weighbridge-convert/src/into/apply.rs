@@ -23,7 +23,13 @@ impl Transfer {
     /// # Errors
     /// [`Error::Refused`] with every tensor that cannot be seen in the order or the shape that it takes; a failed read
     /// of a Caffe factor.
-    pub fn into(&self, source: &Model, target: &Model, asked: &[Asked], found: &Match) -> Result<Transfer> {
+    pub fn in_place_of(
+        &self,
+        source: &Model,
+        target: &Model,
+        asked: &[Asked],
+        found: &Match,
+    ) -> Result<Transfer> {
         let pairs: HashMap<TensorId, &Pair> = found.pairs.iter().map(|p| (p.target, p)).collect();
         let own: HashMap<TensorId, _> = found.own.iter().map(|o| (o.target, o)).collect();
         let sums = Sums::of(source, target)?;

@@ -20,6 +20,8 @@ pub(super) struct Use {
     pub(super) place: usize,
     /// Whether its inputs are a picture with channels last, flattened.
     pub(super) flattened: bool,
+    /// Names under which an Identity hands it on.
+    pub(super) aliases: Vec<String>,
 }
 
 /// The uses of a model's tensors by the nodes of its graph; of several, the first that makes a layer.
@@ -29,6 +31,7 @@ pub(super) fn uses(model: &Model) -> HashMap<TensorId, Use> {
         return caffe_uses(model, graph);
     }
     let mut found: HashMap<TensorId, Use> = HashMap::new();
+    let mut aliases: HashMap<TensorId, Vec<String>> = HashMap::new();
     // Values that are a tensor: itself, or transposed on its way.
     let mut is: HashMap<ValueId, (TensorId, bool)> =
         graph.initializers.iter().map(|&(v, t)| (v, (t, false))).collect();
@@ -41,6 +44,11 @@ pub(super) fn uses(model: &Model) -> HashMap<TensorId, Use> {
             match node.op.as_str() {
                 "Identity" | "Cast" | "DequantizeLinear" | "DEQUANTIZE" => {
                     is.insert(output, (tensor, turned));
+                    if node.op == "Identity"
+                        && let Some(value) = graph.values.get(output.0 as usize)
+                    {
+                        aliases.entry(tensor).or_default().push(value.name.clone());
+                    }
                     continue;
                 }
                 "Transpose" if rank == 2 && swaps(node) => {
@@ -61,6 +69,9 @@ pub(super) fn uses(model: &Model) -> HashMap<TensorId, Use> {
                 seen.order = None;
             }
         }
+    }
+    for (tensor, names) in aliases {
+        found.entry(tensor).or_default().aliases = names;
     }
     found
 }
@@ -113,7 +124,7 @@ fn of_input(node: &Node, index: usize, turned: bool, place: usize, graph: &Graph
     };
     let path = names::of_node(&node.name).or_else(|| of_output(node, graph));
     let flattened = node.op == "FULLY_CONNECTED" && index == 1 && behind_picture(node, graph);
-    Use { path, slot: Some(slot), kind, order, place, flattened }
+    Use { path, slot: Some(slot), kind, order, place, flattened, aliases: Vec::new() }
 }
 
 /// Whether a layer's input is reshaped from a picture of more than a point.

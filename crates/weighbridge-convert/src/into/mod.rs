@@ -316,6 +316,15 @@ impl<'a> Work<'a> {
                     result.own.push(Own { target: target.id, why, one: *one });
                 }
                 (Some(Settled::Fault(why)), _) => fault(why.clone(), false),
+                (None, Some((s, _))) if self.also(target, s).is_some() => {
+                    let other = self.also(target, s).map_or("", |o| &o.name);
+                    let why = format!(
+                        "the target has one tensor where the source has '{}' and '{other}': what was equal when it was \
+                         exported was kept once; export it with these weights, or others that differ",
+                        self.sources[s].name
+                    );
+                    fault(why, false);
+                }
                 (None, Some((s, rule))) => match fit(&self.sources[s], target, rule) {
                     Ok((steps, shape)) => {
                         let source = self.sources[s].id;
@@ -338,16 +347,38 @@ impl<'a> Work<'a> {
                 },
             }
         }
+        let mut stranded: Vec<&str> = Vec::new();
         for s in unused {
             let source = &self.sources[s];
             result.unused.push(source.id);
             if matches!(source.slot, Slot::Mean | Slot::Variance) {
-                let why = "no target takes these running statistics: is the normalization folded into the target's \
-                           weights? Then these weights are not its; --drop says that they are not wanted";
-                result.stranded.push((source.name.clone(), why.to_owned()));
+                stranded.push(&source.name);
             }
         }
+        if let [first, rest @ ..] = stranded.as_slice() {
+            let names = match rest {
+                [] => (*first).to_owned(),
+                [one] => format!("{first}, {one}"),
+                more => format!("{first} and {} more", more.len()),
+            };
+            let why = "no target takes these running statistics: is the normalization folded into the target's weights? \
+                       Then these weights are not its; --drop says that they are not wanted";
+            result.stranded.push((names, why.to_owned()));
+        }
         result
+    }
+
+    /// A tensor of the sources that a target stands for as well: exporters keep equal tensors once, and what was equal
+    /// there may differ here.
+    fn also(&self, target: &Subject, taken: usize) -> Option<&Subject> {
+        let key = |path: &str, slot: &Slot| {
+            (names::below_prefixes(path).unwrap_or_else(|| path.to_owned()), slot.clone())
+        };
+        let aliases: HashSet<_> = target.aliases.iter().map(|(path, slot)| key(path, slot)).collect();
+        let source = &self.sources[taken];
+        let other =
+            |s: &&Subject| s.id != source.id && !s.shares(source) && aliases.contains(&key(&s.path, &s.slot));
+        if aliases.is_empty() { None } else { self.sources.iter().find(other) }
     }
 
     /// What a target without a source is told: the nearest names that are left, and those of its shape.

@@ -24,6 +24,8 @@ pub(super) struct Subject {
     /// Its layer, by where it is used.
     pub(super) used_at: Option<String>,
     pub(super) slot: Slot,
+    /// Other places that a graph has it at under other names.
+    pub(super) aliases: Vec<(String, Slot)>,
     pub(super) kind: Kind,
     pub(super) order: Option<(Order, Witness)>,
     /// Where it comes in the network, or else in the file.
@@ -93,6 +95,7 @@ pub(super) fn of(model: &Model) -> Vec<Subject> {
             path,
             used_at: None,
             slot,
+            aliases: Vec::new(),
             kind: Kind::Unknown,
             order: None,
             place: tensor.id.0 as usize,
@@ -132,6 +135,7 @@ pub(super) fn asked(target: &Model, asked: &[Asked]) -> Vec<Subject> {
             path,
             used_at: layer.and_then(|l| l.path.clone()),
             slot,
+            aliases: Vec::new(),
             kind: layer.map_or(Kind::Unknown, |l| l.kind),
             order: layer.and_then(|l| l.order).map(|o| (o, Witness::Told)),
             place: i,
@@ -159,6 +163,7 @@ fn take(subject: &mut Subject, found: &Use) {
     subject.order = found.order.map(|o| (o, Witness::Told));
     subject.place = found.place;
     subject.flattened = found.flattened;
+    subject.aliases = found.aliases.iter().map(|name| names::path_and_slot(name)).collect();
 }
 
 fn by_convention(subject: &mut Subject, modules: &HashMap<&str, Kind>, name: &str) {
