@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 import warnings
 from pathlib import Path
 
@@ -123,12 +124,13 @@ def check_export(binary, scratch):
     keep = {"do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE}
     graph = export(random(Net()), x, scratch / "net.onnx", **keep)
     names = [i.name for i in onnx.load(graph).graph.initializer]
+    state = source.state_dict()
     for file, rule in (("net.pth", "name"), ("ddp.pth", "prefix")):
         told = account(binary, scratch / file, graph, scratch / "net.npz")
         assert {m["by"] for m in told["matched"]} == {rule}, told["matched"][:3]
         with np.load(scratch / "net.npz") as arrays:
-            assert arrays.files == names, "names in the graph's order"
-            state = source.state_dict()
+            # What the graph's nodes hold themselves follows its initializers.
+            assert [n for n in arrays.files if "@" not in n] == names, "names in the graph's order"
             assert all(np.array_equal(arrays[n], state[n].numpy()) for n in names)
             close(fed(graph, arrays).run(None, {fed_input(graph): x.numpy()})[0], source(x).detach())
     # An untrained network's equal tensors are exported once, and cannot be told apart again.
@@ -240,14 +242,30 @@ def check_keras(binary, scratch):
         assert np.array_equal(arrays["layers/depthwise_conv2d/vars/0"], net.get_layer("depth").get_weights()[0])
         assert np.array_equal(arrays["layers/dense/vars/0"], net.get_layer("mix").get_weights()[0])
         assert np.array_equal(arrays["layers/conv2d/vars/0"], net.get_layer("stem").get_weights()[0])
-    # Behind a Flatten, inputs are in another order.
+    # Behind a Flatten, inputs are put in another order.
     flat = keras.Sequential(
-        [keras.Input((4, 4, 3)), layers.Conv2D(2, 3, name="c"), layers.Flatten(), layers.Dense(5, name="fc")]
+        [
+            keras.Input((6, 7, 3)),
+            layers.Conv2D(4, 3, activation="relu", name="c"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(5, name="fc"),
+        ]
     )
     flat.save(scratch / "flat.keras")
-    target = nn.ModuleDict({"c": nn.Conv2d(3, 2, 3), "fc": nn.Linear(8, 5)})
-    torch.save(target.state_dict(), scratch / "flat.pth")
-    refused(binary, scratch / "flat.keras", scratch / "flat.pth", scratch / "no.pth", "flattened", "fc.weight")
+    flat.save_weights(scratch / "flat.weights.h5")
+    modules = {"c": nn.Conv2d(3, 4, 3), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2), "flat": nn.Flatten(), "fc": nn.Linear(16, 5)}
+    twin = nn.Sequential()
+    for name, module in modules.items():
+        twin.add_module(name, module)
+    torch.save(twin.state_dict(), scratch / "flat.pth")
+    account(binary, scratch / "flat.keras", scratch / "flat.pth", scratch / "flat-out.pth")
+    twin.load_state_dict(torch.load(scratch / "flat-out.pth"))
+    x = rng.normal(size=(2, 6, 7, 3)).astype(np.float32)
+    close(twin(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).detach(), flat(x, training=False).numpy())
+    # Weights without the configuration do not tell.
+    flags = ("--rename", "layers/conv2d/*=c/*", "--rename", "layers/dense/*=fc/*")
+    refused(binary, scratch / "flat.weights.h5", scratch / "flat.pth", scratch / "no.pth", "flattened", flags=flags)
 
 
 NET = """
@@ -320,7 +338,8 @@ def main():
                 note = check(binary, Path(scratch))
             except AssertionError as error:
                 failed += 1
-                print(f"FAILED {check.__name__}: line {error.__traceback__.tb_lineno}: {error}")
+                line = traceback.extract_tb(error.__traceback__)[-1]
+                print(f"FAILED {check.__name__}: {line.name}, line {line.lineno}: {error}")
                 continue
             if note:
                 print(note)

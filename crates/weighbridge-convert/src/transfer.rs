@@ -69,7 +69,7 @@ impl Transfer {
         });
     }
 
-    /// The tensors on their way as a model of their own, with the graph that uses them.
+    /// The tensors on their way as a model of their own, under their old names, with the graph that uses them.
     pub fn as_source(&self, from: &Model) -> Model {
         let at: HashMap<TensorId, u32> = self.moved.iter().map(|m| m.source.id).zip(0..).collect();
         let graph = from.graph.clone().map(|mut graph| {
@@ -77,7 +77,11 @@ impl Transfer {
             graph.initializers = graph.initializers.into_iter().filter_map(moved).collect();
             graph
         });
-        Model { graph, ..self.model(from) }
+        let mut model = Model { graph, ..self.model(from) };
+        for (tensor, moved) in model.tensors.iter_mut().zip(&self.moved) {
+            tensor.name.clone_from(&moved.source.name);
+        }
+        model
     }
 
     /// The model to write: the tensors on their way, with the metadata of the one that they are from.

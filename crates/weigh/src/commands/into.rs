@@ -55,6 +55,13 @@ pub(super) fn matched(transfer: &Transfer, model: &Model, into: &str, args: &Con
     let options = Options {
         by_order: args.by_order,
         arranged: transfer.moved.iter().enumerate().filter(|(_, m)| m.arranged).map(at).collect(),
+        renamed: transfer
+            .moved
+            .iter()
+            .enumerate()
+            .filter(|(_, m)| m.source.name != m.target.name)
+            .map(|(i, m)| (TensorId(i as u32), m.target.name.clone()))
+            .collect(),
         asked: asked.clone(),
     };
     let matched = Match::of(&source, &target, &options);

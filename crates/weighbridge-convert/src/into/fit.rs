@@ -39,13 +39,6 @@ pub(super) fn fit(source: &Subject, target: &Subject, rule: Rule) -> Result<(Vec
             )),
         };
     }
-    if source.flattened != target.flattened && !source.arranged {
-        return Err(Misfit(
-            "stands behind a picture that is flattened with its channels last on one side and first on the other: its \
-             inputs are in another order, which no rule here changes"
-                .to_owned(),
-        ));
-    }
     let mut steps = Steps { start: sizes.clone(), shape: sizes.clone(), steps: Vec::new() };
     let weight = source.slot == Slot::Weight && target.slot == Slot::Weight;
     let kinds = (source.kind.or(target.kind), target.kind.or(source.kind));
@@ -55,7 +48,10 @@ pub(super) fn fit(source: &Subject, target: &Subject, rule: Rule) -> Result<(Vec
     // The target's shape as its kind has it: Caffe's old sizes stand behind ones.
     let core = wanted.map(|w| without_ones(w, natural(kinds.1, &target.slot)));
     if weight && steps.shape.len() >= 2 && !source.arranged {
-        orient(source, target, rule, kinds, core, &mut steps)?;
+        match (source.flattened, target.flattened) {
+            (None, None) | (Some(_), Some(_)) => orient(source, target, rule, kinds, core, &mut steps)?,
+            (from, to) => flattened(source, target, from, to, &mut steps)?,
+        }
     }
     let Some(wanted) = wanted else { return Ok(steps.done()) };
     if !fits(&steps.shape, wanted) {
@@ -68,6 +64,43 @@ pub(super) fn fit(source: &Subject, target: &Subject, rule: Rule) -> Result<(Vec
         }
     }
     Ok(steps.done())
+}
+
+/// Brings the inputs of a layer behind a flattened picture into the other order: channels come last on one side, first
+/// on the other. Such layers are Linear, and their orders told.
+fn flattened(
+    source: &Subject,
+    target: &Subject,
+    from: Option<Option<u64>>,
+    to: Option<Option<u64>>,
+    steps: &mut Steps,
+) -> Result<(), Misfit> {
+    let unknown = || {
+        Misfit(
+            "stands behind a picture that is flattened, as it seems, with its channels last on one side and first on the \
+             other, and how many channels that has is not told: its inputs cannot be put in order"
+                .to_owned(),
+        )
+    };
+    let last = from.is_some();
+    let channels = from.or(to).flatten().filter(|&c| c > 0).ok_or_else(unknown)?;
+    let [_, _] = steps.shape[..] else { return Err(unknown()) };
+    let (Some((was, _)), Some((is, _))) = (source.order, target.order) else { return Err(unknown()) };
+    if was == Order::Keras {
+        steps.permute(vec![1, 0]);
+    }
+    let (outputs, inputs) = (steps.shape[0], steps.shape[1]);
+    if inputs % channels != 0 {
+        return Err(unknown());
+    }
+    let points = inputs / channels;
+    steps.reshape(if last { vec![outputs, points, channels] } else { vec![outputs, channels, points] });
+    steps.permute(vec![0, 2, 1]);
+    steps.reshape(vec![outputs, inputs]);
+    if is == Order::Keras {
+        steps.permute(vec![1, 0]);
+    }
+    Ok(())
 }
 
 fn mismatch(source: &Subject, target: &Subject, steps: &Steps) -> Misfit {

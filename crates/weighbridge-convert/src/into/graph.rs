@@ -18,8 +18,8 @@ pub(super) struct Use {
     pub(super) order: Option<Order>,
     /// The first node that uses it.
     pub(super) place: usize,
-    /// Whether its inputs are a picture with channels last, flattened.
-    pub(super) flattened: bool,
+    /// As in [`super::subject::Subject`].
+    pub(super) flattened: Option<Option<u64>>,
     /// Names under which an Identity hands it on.
     pub(super) aliases: Vec<String>,
 }
@@ -123,23 +123,52 @@ fn of_input(node: &Node, index: usize, turned: bool, place: usize, graph: &Graph
         _ => return Use { place, ..Use::default() },
     };
     let path = names::of_node(&node.name).or_else(|| of_output(node, graph));
-    let flattened = node.op == "FULLY_CONNECTED" && index == 1 && behind_picture(node, graph);
+    let weight = slot == Slot::Weight && matches!(kind, Kind::Linear | Kind::Conv | Kind::Transposed);
+    let path = path.or_else(|| weight.then(|| of_bias(node, graph)).flatten());
+    let dense = node.op == "FULLY_CONNECTED" && index == 1;
+    let flattened = dense.then(|| behind_picture(node, graph)).flatten();
     Use { path, slot: Some(slot), kind, order, place, flattened, aliases: Vec::new() }
 }
 
-/// Whether a layer's input is reshaped from a picture of more than a point.
-fn behind_picture(node: &Node, graph: &Graph) -> bool {
-    let Some(&Some(input)) = node.inputs.first() else { return false };
+/// The channels of the picture of more than a point that a layer's input is reshaped from, in TensorFlow Lite.
+fn behind_picture(node: &Node, graph: &Graph) -> Option<Option<u64>> {
+    let input = node.inputs.first().copied().flatten()?;
     let reshape = graph.nodes.iter().find(|n| n.op == "RESHAPE" && n.outputs.contains(&Some(input)));
     let from = reshape.and_then(|n| n.inputs.first().copied().flatten()).unwrap_or(input);
-    let shape = graph.values.get(from.0 as usize).and_then(|v| v.shape.as_ref());
-    shape.is_some_and(|s| s.len() == 4 && s[1..3].iter().any(|d| *d != Dim::Known(1)))
+    match graph.values.get(from.0 as usize)?.shape.as_deref()? {
+        [_, Dim::Known(1), Dim::Known(1), _] => None,
+        [_, _, _, Dim::Known(channels)] => Some(Some(*channels)),
+        [_, _, _, _] => Some(None),
+        _ => None,
+    }
 }
 
 /// torch's exporters also name outputs after modules where nodes have no name.
 fn of_output(node: &Node, graph: &Graph) -> Option<String> {
     let output = node.outputs.first().copied().flatten()?;
     names::of_node(&graph.values.get(output.0 as usize)?.name)
+}
+
+/// The layer of the bias that is added to what a node makes, by the bias' own name: exporters that turn a matrix round
+/// rename it, and leave the bias as it is.
+fn of_bias(node: &Node, graph: &Graph) -> Option<String> {
+    let name = |value: ValueId| {
+        let given = graph.initializers.iter().any(|(v, _)| *v == value);
+        graph.values.get(value.0 as usize).filter(|_| given).map(|v| v.name.as_str())
+    };
+    let layer = |value: &Option<ValueId>| match names::path_and_slot(name((*value)?)?) {
+        (path, Slot::Bias) if !path.is_empty() => Some(path),
+        _ => None,
+    };
+    if let Some(path) = node.inputs.get(2).and_then(layer) {
+        return Some(path);
+    }
+    let output = node.outputs.first().copied().flatten()?;
+    let mut readers = graph.nodes.iter().filter(|n| n.inputs.contains(&Some(output)));
+    match (readers.next(), readers.next()) {
+        (Some(add), None) if add.op == "Add" => add.inputs.iter().find_map(layer),
+        _ => None,
+    }
 }
 
 /// What the layers of a Caffe net are: by name.

@@ -1,8 +1,8 @@
 //! Keras' variables: by class, and by the names that the configuration gives to layers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use weighbridge_model::{Model, Module, TensorId, Value};
+use weighbridge_model::{Model, Module, Tensor, TensorId, Value};
 
 use super::kinds::Kind;
 use super::names::{self, Slot};
@@ -14,8 +14,8 @@ pub(super) struct Variable {
     pub(super) kind: Kind,
     /// By layers as the configuration has them, then by number.
     pub(super) place: usize,
-    /// Whether its inputs are a picture, flattened with its channels last.
-    pub(super) flattened: bool,
+    /// As in [`super::subject::Subject`].
+    pub(super) flattened: Option<Option<u64>>,
 }
 
 /// The variables of a Keras file that have a layer.
@@ -27,6 +27,10 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
         *count.entry(group(&tensor.name).0).or_default() += 1;
     }
     let behind = behind_flatten(model);
+    let convolved = model.tensors.iter().any(|t| t.shape.len() > 2);
+    // What layers make: channels and widths are the last two sizes of their kernels.
+    let widths: HashSet<u64> =
+        model.tensors.iter().filter(|t| t.shape.len() > 1).flat_map(outputs_of).collect();
     let mut found = HashMap::new();
     for tensor in &model.tensors {
         let (group, leaf) = group(&tensor.name);
@@ -41,10 +45,18 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
         };
         let name = module.and_then(|(_, m)| m.attributes.iter().find(|(k, _)| k == "name")?.1.as_str());
         let input = tensor.shape.first().copied().unwrap_or(0);
-        let flattened = slot == Slot::Weight
-            && behind
-                .iter()
-                .any(|(dense, channels)| Some(dense.as_str()) == name && *channels != Some(input));
+        let flattened = match slot {
+            Slot::Weight if model.modules.is_empty() => {
+                // Without a configuration nothing tells what stands before a layer, but widths do that are nobody's.
+                let dense = Kind::of_class(&class) == Kind::Linear && convolved && !widths.contains(&input);
+                dense.then_some(None)
+            }
+            Slot::Weight => {
+                let this = behind.iter().find(|(dense, _)| Some(dense.as_str()) == name);
+                this.map(|(_, channels)| *channels).filter(|channels| *channels != Some(input))
+            }
+            _ => None,
+        };
         let order = module.map_or(model.modules.len(), |(i, _)| *i);
         found.insert(
             tensor.id,
@@ -60,26 +72,54 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
     found
 }
 
-/// The Dense layers behind a Flatten, each with the channels of the layer before that where they are told: a picture of
-/// one point is flattened in the same way everywhere.
+/// Sizes that may be the outputs of a kernel: the last one, and of convolutions the one before it.
+fn outputs_of(kernel: &Tensor) -> Vec<u64> {
+    let shape = &kernel.shape;
+    let more = if shape.len() > 2 { 2 } else { 1 };
+    shape[shape.len() - more..].to_vec()
+}
+
+/// Classes that leave a picture's channels as they are.
+const KEEP_CHANNELS: &[&str] = &[
+    "Activation",
+    "ReLU",
+    "LeakyReLU",
+    "PReLU",
+    "BatchNormalization",
+    "Dropout",
+    "SpatialDropout2D",
+    "MaxPooling2D",
+    "AveragePooling2D",
+    "ZeroPadding2D",
+    "Cropping2D",
+    "UpSampling2D",
+];
+
+/// The Dense layers behind a Flatten, each with the channels of the picture where they are certain. A picture of one
+/// point is flattened in the same way everywhere.
 fn behind_flatten(model: &Model) -> Vec<(String, Option<u64>)> {
-    let config = model.metadata.iter().find(|(k, _)| k == "config").and_then(|(_, v)| v.get("config"));
+    let config = model.metadata.iter().find(|(k, _)| k == "config").map(|(_, v)| v);
+    // Elsewhere the next layer of the list may read from another one.
+    let chain = config.and_then(|c| c.get("class_name")).and_then(Value::as_str) == Some("Sequential");
+    let layers = config.and_then(|c| c.get("config")).and_then(|c| c.get("layers")).and_then(Value::as_list);
     let mut found = Vec::new();
     let (mut channels, mut flattened) = (None, false);
-    for layer in config.and_then(|c| c.get("layers")).and_then(Value::as_list).unwrap_or(&[]) {
+    for layer in layers.unwrap_or(&[]) {
         let class = layer.get("class_name").and_then(Value::as_str).unwrap_or_default();
         let setting = |name: &str| layer.get("config").and_then(|c| c.get(name));
+        let filters = setting("filters").and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
         match class {
-            "Flatten" | "Reshape" => flattened = true,
+            "Flatten" => flattened = true,
+            "Reshape" => (flattened, channels) = (true, None),
             "Dense" if flattened => {
                 let name = setting("name").and_then(Value::as_str).unwrap_or_default();
-                found.push((name.to_owned(), channels));
-                flattened = false;
+                found.push((name.to_owned(), channels.filter(|_| chain)));
+                // Of a list that is no chain, others may be behind it too.
+                flattened = !chain;
             }
-            _ => {
-                let filters = setting("filters").and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
-                channels = filters.or(channels);
-            }
+            _ if filters.is_some() => channels = filters,
+            _ if KEEP_CHANNELS.contains(&class) || class.starts_with("GlobalAverage") => {}
+            _ => channels = None,
         }
     }
     found

@@ -81,14 +81,14 @@ impl Rule {
     /// The rule for people, as in "matched by …".
     pub fn told(self) -> &'static str {
         match self {
-            Rule::Name => "its name",
-            Rule::Spelling => "its name, spelled otherwise",
+            Rule::Name => "name",
+            Rule::Spelling => "name, spelled otherwise",
             Rule::Use => "where it is used",
-            Rule::Prefix => "its name below a prefix",
-            Rule::Flat => "its name with other separators",
+            Rule::Prefix => "name below a prefix",
+            Rule::Flat => "name with other separators",
             Rule::Shape => "the only one of its shape",
             Rule::Layer => "the rest of its layer",
-            Rule::Order => "its order among those of its shape, as asked",
+            Rule::Order => "order among those of its shape, as asked",
             Rule::Tie => "a target that shares its storage",
         }
     }
@@ -151,6 +151,8 @@ pub struct Options {
     pub by_order: bool,
     /// Sources whose order of dimensions was asked for: they are taken as they are.
     pub arranged: HashSet<TensorId>,
+    /// Sources that have a new name: it says where they belong, and their own still says what they are.
+    pub renamed: HashMap<TensorId, String>,
     /// What the target asks for, where its model has no tensors.
     pub asked: Vec<Asked>,
 }
@@ -177,6 +179,9 @@ impl Match {
         let mut sources = subject::of(source);
         for subject in &mut sources {
             subject.arranged = options.arranged.contains(&subject.id);
+            if let Some(name) = options.renamed.get(&subject.id) {
+                subject.rename(name);
+            }
         }
         let targets = if target.tensors.is_empty() && !options.asked.is_empty() {
             subject::asked(target, &options.asked)

@@ -32,8 +32,9 @@ pub(super) struct Subject {
     pub(super) place: usize,
     /// What is equal for tensors of the same elements.
     pub(super) storage: Option<(usize, u64)>,
-    /// Whether its inputs are a picture with channels last, flattened.
-    pub(super) flattened: bool,
+    /// Of a layer whose inputs are a picture that was flattened with its channels last: how many channels, where that
+    /// is known.
+    pub(super) flattened: Option<Option<u64>>,
     /// Whether its dimensions were put in order by hand.
     pub(super) arranged: bool,
 }
@@ -58,6 +59,19 @@ impl Subject {
         let Some(shape) = &self.shape else { return "of a shape that is not told".to_owned() };
         let sizes = shape.iter().map(|d| d.map_or("?".to_owned(), |d| d.to_string()));
         format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Puts it under another name. What it is stays as its own name told; its slot does where that is not named anew.
+    pub(super) fn rename(&mut self, name: &str) {
+        let (path, slot) = names::path_and_slot(name);
+        let leaf = |name: &str| names::segments(name).pop();
+        if leaf(name) != leaf(&self.name) {
+            self.slot = slot;
+        }
+        // Keras numbers variables below `vars`.
+        self.path = path.strip_suffix(".vars").unwrap_or(&path).to_owned();
+        self.used_at = None;
+        name.clone_into(&mut self.name);
     }
 
     /// Whether it is one of a recurrent layer's, whose gates have an order.
@@ -100,7 +114,7 @@ pub(super) fn of(model: &Model) -> Vec<Subject> {
             order: None,
             place: tensor.id.0 as usize,
             storage: elements(tensor),
-            flattened: false,
+            flattened: None,
             arranged: false,
         };
         if let Some(layer) = keras.get(&tensor.id) {
@@ -140,7 +154,7 @@ pub(super) fn asked(target: &Model, asked: &[Asked]) -> Vec<Subject> {
             order: layer.and_then(|l| l.order).map(|o| (o, Witness::Told)),
             place: i,
             storage: None,
-            flattened: false,
+            flattened: None,
             arranged: false,
         });
     }

@@ -223,8 +223,19 @@ fn keras_kernels_take_torchs_order() {
 }
 
 #[test]
-fn a_dense_behind_a_flatten_is_refused() {
-    let mut source = keras(&[("layers/dense/vars/0", &[36, 5])], &[("layers/dense", "Dense", "fc")]);
+fn a_new_name_says_where_and_not_what() {
+    let source = keras(&[("layers/dense/vars/0", &[4, 4])], &[("layers/dense", "Dense", "fc")]);
+    let target = torch(&[("head.weight", &[4, 4])]);
+    for name in ["head.weight", "head/vars/0", "head/kernel"] {
+        let options = Options { renamed: [(TensorId(0), name.to_owned())].into(), ..Options::default() };
+        let (pairs, faults) = matched(&source, &target, &options);
+        assert!(faults.is_empty() && pairs[0].ends_with("[1, 0]"), "{name}: {pairs:?} {faults:?}");
+    }
+}
+
+#[test]
+fn a_dense_behind_a_flatten_has_its_inputs_put_in_order() {
+    let mut source = keras(&[("layers/dense/vars/0", &[6, 2])], &[("layers/dense", "Dense", "fc")]);
     let layer = |class: &str, settings: Vec<(&str, Value)>| {
         let settings = settings.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         Value::Map(vec![
@@ -232,20 +243,40 @@ fn a_dense_behind_a_flatten_is_refused() {
             ("config".into(), Value::Map(settings)),
         ])
     };
-    let layers = |filters: i64| {
-        Value::List(vec![
+    let config = |class: &str, filters: i64| {
+        let layers = Value::List(vec![
             layer("Conv2D", vec![("filters", Value::Int(filters))]),
+            layer("ReLU", vec![]),
             layer("Flatten", vec![]),
             layer("Dense", vec![("name", Value::Str("fc".into()))]),
+        ]);
+        Value::Map(vec![
+            ("class_name".into(), Value::Str(class.into())),
+            ("config".into(), Value::Map(vec![("layers".into(), layers)])),
         ])
     };
-    let config =
-        |filters| Value::Map(vec![("config".into(), Value::Map(vec![("layers".into(), layers(filters))]))]);
-    let target = torch(&[("fc.weight", &[5, 36])]);
-    source.metadata = vec![("config".into(), config(4))];
+    let target = torch(&[("fc.weight", &[2, 6])]);
+    source.metadata = vec![("config".into(), config("Sequential", 2))];
+    // Keras: ((point * 2) + channel) * 2 + out.
+    let expected = (0..2)
+        .flat_map(|o| (0..2).flat_map(move |c| (0..3).map(move |p| f64::from((p * 2 + c) * 2 + o))))
+        .collect::<Vec<_>>();
+    let arrived = carried(&source, &target).model_into(&target);
+    assert_eq!(values(&arrived.tensors[0]), expected);
+    let back = carried(&arrived, &source).model_into(&source);
+    assert_eq!(values(&back.tensors[0]), values(&source.tensors[0]));
+    // Where the channels are not certain, nothing is.
+    source.metadata = vec![("config".into(), config("Functional", 2))];
     assert!(faults(&source, &target)[0].contains("flattened"));
-    source.metadata = vec![("config".into(), config(36))];
-    assert_eq!(pairs(&source, &target).len(), 1, "a picture of one point has one order");
+    source.metadata = vec![("config".into(), config("Sequential", 4))];
+    assert!(faults(&source, &target)[0].contains("flattened"));
+    source.metadata = vec![("config".into(), config("Sequential", 6))];
+    assert_eq!(pairs(&source, &target), ["fc.weight <- layers/dense/vars/0 by spelling [1, 0]"], "one point");
+    // Without a configuration, a width that no layer makes.
+    let bare: &[(&str, &[u64])] =
+        &[("layers/conv2d/vars/0", &[3, 3, 3, 2]), ("layers/dense/vars/0", &[18, 5])];
+    let target = torch(&[("conv2d.weight", &[2, 3, 3, 3]), ("dense.weight", &[5, 18])]);
+    assert!(faults(&keras(bare, &[]), &target)[0].contains("flattened"));
 }
 
 #[test]
