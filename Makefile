@@ -27,6 +27,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/fresh.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/hostile.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/moves.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/into.py --weigh target/debug/weigh
 
 venv: $(VENV)/requirements.txt
 

@@ -132,6 +132,7 @@ fn orient(
         // A name that is a graph's own as well as the source's: whether the graph kept the source's order with it, its
         // name does not say.
         let doubtful = rule == Rule::Name
+            && source.was.is_none()
             && told(from) != told(to)
             && [from, to].iter().flatten().any(|(_, w)| *w == Witness::Convention);
         let flip = match (turn(from), turn(to)) {
@@ -149,7 +150,7 @@ fn orient(
                 "is square, {}, and nothing tells which of its dimensions are the outputs: say --transpose '{}', or \
                  --permute '{1}=0,1' to take it as it is",
                 source.sizes(),
-                source.name
+                source.was.as_ref().unwrap_or(&source.name)
             ))),
             // By convention alone an order is no more certain than a shape that has only one.
             (Some(true), true, false) if by_convention(from, to) => Ok(()),
@@ -166,7 +167,7 @@ fn orient(
             Some(wanted) if rank > 2 && !same && ambiguous(&steps.shape, wanted) => Err(Misfit(format!(
                 "is {}, and nothing tells which of its equal dimensions is which: say --permute '{}=AXES'",
                 source.sizes(),
-                source.name
+                source.was.as_ref().unwrap_or(&source.name)
             ))),
             _ => Ok(()),
         };

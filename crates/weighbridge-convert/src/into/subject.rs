@@ -14,6 +14,8 @@ use super::{Asked, keras};
 pub(super) struct Subject {
     pub(super) id: TensorId,
     pub(super) name: String,
+    /// Its own name, where it was given another.
+    pub(super) was: Option<String>,
     /// Sizes, as far as they are known.
     pub(super) shape: Option<Vec<Option<u64>>>,
     /// Whether its elements are of floating point, or codes for such; not known of what is asked for.
@@ -71,7 +73,7 @@ impl Subject {
         // Keras numbers variables below `vars`.
         self.path = path.strip_suffix(".vars").unwrap_or(&path).to_owned();
         self.used_at = None;
-        name.clone_into(&mut self.name);
+        self.was = Some(std::mem::replace(&mut self.name, name.to_owned()));
     }
 
     /// Whether it is one of a recurrent layer's, whose gates have an order.
@@ -100,6 +102,7 @@ pub(super) fn of(model: &Model) -> Vec<Subject> {
         let mut subject = Subject {
             id: tensor.id,
             name: tensor.name.clone(),
+            was: None,
             shape: Some(tensor.shape.iter().map(|&d| Some(d)).collect()),
             real: Some(
                 tensor.dtype.is_float()
@@ -143,6 +146,7 @@ pub(super) fn asked(target: &Model, asked: &[Asked]) -> Vec<Subject> {
         subjects.push(Subject {
             id: TensorId(i as u32),
             name: asked.name.clone(),
+            was: None,
             shape: asked.shape.clone(),
             real: None,
             role: asked.role.unwrap_or(Role::Parameter),
