@@ -42,7 +42,7 @@ pub enum Command {
     /// The values themselves.
     Show(ShowArgs),
     /// Move weights to another container, exactly, or as asked.
-    Convert(ConvertArgs),
+    Convert(Box<ConvertArgs>),
     /// The formats that are read and written.
     Formats(FormatsArgs),
     /// Print a shell's completion script.

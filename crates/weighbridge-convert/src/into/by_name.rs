@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::Rule;
 use super::names::{self, Slot};
 use super::subject::Subject;
-use super::{Rule, Settled, Work};
+use super::work::{Settled, Work};
 
 /// What two tensors have in common at a step: a path and a slot.
 type Key = (String, Slot);

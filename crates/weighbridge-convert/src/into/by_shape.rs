@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
+use super::Rule;
 use super::kinds::Kind;
 use super::names::Slot;
 use super::subject::{Subject, layer};
-use super::{Rule, Work};
+use super::work::Work;
 
 /// What tensors must have in common to be matched by shape.
 type Group = (Vec<u64>, Slot, bool);

@@ -103,7 +103,6 @@ fn keras(tensors: &[(&str, &[u64])], layers: &[(&str, &str, &str)]) -> Model {
 }
 
 /// All values of a tensor.
-
 fn values(tensor: &Tensor) -> Vec<f64> {
     let mut all = Vec::new();
     let read = tensor.visit_values(0..tensor.count(), &mut |_, values| {
