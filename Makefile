@@ -29,6 +29,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/moves.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/onnx_round.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/writers.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/into.py --weigh target/debug/weigh
 
 venv: $(VENV)/requirements.txt
 

@@ -42,7 +42,7 @@ pub enum Command {
     /// The values themselves.
     Show(ShowArgs),
     /// Move weights to another container, exactly, or as asked.
-    Convert(ConvertArgs),
+    Convert(Box<ConvertArgs>),
     /// The formats that are read and written.
     Formats(FormatsArgs),
     /// Print a shell's completion script.
@@ -178,6 +178,8 @@ Examples:
   weigh convert net.safetensors -o net.gguf --dtype bf16
   weigh convert net.pth -o net.wts --to wts:nvidia    a variant of a format; also pytorch:legacy
   weigh convert deploy.prototxt net.caffemodel -o half.caffemodel --dtype f16
+  weigh convert net.keras -o net.pth --into untrained.pth    the names and shapes of another model
+  weigh convert net.pth -o w.safetensors --into net.onnx --dry-run which tensor would be which, and why
 
 Without #KEY, the part of a checkpoint that holds the weights is taken; --all takes everything.")]
 pub struct ConvertArgs {
@@ -228,6 +230,19 @@ pub struct ConvertArgs {
     /// Put dimensions into another order: `conv*.weight=3,2,0,1`; may be repeated.
     #[arg(long, value_name = "GLOB=AXES")]
     pub permute: Vec<String>,
+
+    /// Take names, shapes and order from this model or graph: tensors are matched by name, through known renamings, by
+    /// use, then by shapes that are alone of their kind. What is not certain is refused.
+    #[arg(long, value_name = "MODEL[#KEY]")]
+    pub into: Option<String>,
+
+    /// Match what is left by its order among tensors of the same shape.
+    #[arg(long, requires = "into")]
+    pub by_order: bool,
+
+    /// Targets without a source keep their own values.
+    #[arg(long, requires = "into")]
+    pub keep_missing: bool,
 
     /// Cast floating-point tensors (f64, f32, f16, bf16, f8_e4m3, f8_e5m2), to the nearest, ties to even.
     #[arg(long, value_name = "TYPE")]

@@ -1,6 +1,6 @@
 //! From the words of the command line to a model and the tensors that are meant.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use weighbridge_formats::{Access, ReadOptions, by_id, open};
@@ -12,8 +12,6 @@ use crate::args::{InputArgs, PickArgs};
 pub struct Opened {
     /// The file or files as the user named them, without the selector.
     pub file: String,
-    /// Those files.
-    pub paths: Vec<PathBuf>,
     /// The part that the user selected.
     pub selected: Option<String>,
     /// The model, or the selected part of it.
@@ -42,8 +40,7 @@ pub fn read(args: &InputArgs) -> Result<Opened> {
         Some(key) => model.select(key)?,
         None => model,
     };
-    let paths = paths.into_iter().map(Path::to_owned).collect();
-    Ok(Opened { file: files.join(" "), paths, selected: selected.map(str::to_owned), model })
+    Ok(Opened { file: files.join(" "), selected: selected.map(str::to_owned), model })
 }
 
 /// The tensors that match, in file order, and how many the `state_dict` leaves out.

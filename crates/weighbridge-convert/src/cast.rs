@@ -90,7 +90,7 @@ fn widened(tensor: &Tensor) -> Result<Tensor> {
     }
 }
 
-fn as_type(tensor: &Tensor, to: DType) -> Result<Tensor> {
+pub(crate) fn as_type(tensor: &Tensor, to: DType) -> Result<Tensor> {
     let storage = Arc::new(Cast::new(tensor.clone(), to));
     let mut cast = Tensor::contiguous(&tensor.name, to, tensor.shape.clone(), storage, &Place::default())?;
     (cast.id, cast.role, cast.role_guessed) = (tensor.id, tensor.role, tensor.role_guessed);

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use weighbridge_model::{Attribute, Graph, SparseTensor, TensorId};
 
 /// The graph with its tensors' new ids. What refers to a tensor that stays behind is left out: a value that nothing
-/// gives, an attribute that a node no longer has.
+/// gives, an attribute that a node no longer has. So is what stood beside the graph in its file.
 pub(crate) fn moved(graph: &Graph, ids: &HashMap<TensorId, TensorId>) -> Graph {
-    let mut graph = graph.clone();
+    let mut graph = Graph { program: None, ..graph.clone() };
     follow(&mut graph, ids);
     graph
 }

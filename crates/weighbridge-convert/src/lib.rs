@@ -5,6 +5,7 @@
 
 mod cast;
 mod graph;
+pub mod into;
 mod permute;
 mod rename;
 mod transfer;

@@ -17,6 +17,7 @@ impl Transfer {
             match permuted(&moved.target, axes) {
                 Ok(target) => {
                     moved.target = target;
+                    moved.arranged = true;
                     moved.changes.push(format!("its dimensions are in the order {axes:?}"));
                     count += 1;
                 }
@@ -34,7 +35,7 @@ impl Transfer {
     }
 }
 
-fn permuted(tensor: &Tensor, axes: &[usize]) -> Result<Tensor, String> {
+pub(crate) fn permuted(tensor: &Tensor, axes: &[usize]) -> Result<Tensor, String> {
     let mut sorted = axes.to_vec();
     sorted.sort_unstable();
     if sorted.iter().copied().ne(0..tensor.shape.len()) {

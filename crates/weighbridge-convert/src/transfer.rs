@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use weighbridge_model::{Error, Model, Result, Tensor, TensorId};
 
+use crate::into::Rule;
+
 /// A tensor on its way.
 #[derive(Debug, Clone)]
 pub struct Moved {
@@ -13,6 +15,23 @@ pub struct Moved {
     pub target: Tensor,
     /// What was done to its values or its shape, in order; empty where they arrive as they were.
     pub changes: Vec<String>,
+    /// Whether the order of its dimensions was asked for.
+    pub arranged: bool,
+    /// By what it was matched with a target, where there is one.
+    pub matched: Option<Rule>,
+}
+
+impl Moved {
+    /// A tensor that arrives as it is.
+    pub fn of(tensor: &Tensor) -> Self {
+        Moved {
+            source: tensor.clone(),
+            target: tensor.clone(),
+            changes: Vec::new(),
+            arranged: false,
+            matched: None,
+        }
+    }
 }
 
 /// What leaves a file, and what stays behind.
@@ -30,11 +49,7 @@ impl Transfer {
         let mut transfer = Transfer::default();
         for tensor in &model.tensors {
             if tensor.in_state_dict {
-                transfer.moved.push(Moved {
-                    source: tensor.clone(),
-                    target: tensor.clone(),
-                    changes: Vec::new(),
-                });
+                transfer.moved.push(Moved::of(tensor));
             } else {
                 transfer.left.push((tensor.name.clone(), "outside of the state_dict".into()));
             }
@@ -52,6 +67,15 @@ impl Transfer {
             }
             kept
         });
+    }
+
+    /// The tensors on their way as a model of their own, under their old names, with the graph that uses them.
+    pub fn as_source(&self, from: &Model) -> Model {
+        let mut model = self.model(from);
+        for (tensor, moved) in model.tensors.iter_mut().zip(&self.moved) {
+            tensor.name.clone_from(&moved.source.name);
+        }
+        model
     }
 
     /// The model to write: the tensors on their way, with metadata and graph of the one that they are from.
@@ -82,7 +106,7 @@ impl Transfer {
     pub fn in_graph(&mut self, from: &Model) -> Result<Model> {
         let mut model = from.clone();
         let mut reasons: Vec<(String, String)> = Vec::new();
-        for Moved { source, target, changes } in &self.moved {
+        for Moved { source, target, changes, .. } in &self.moved {
             if source.name != target.name {
                 reasons.push((source.name.clone(), format!("renamed to '{}'", target.name)));
             }

@@ -125,6 +125,7 @@ fn add_company(
         serde_json::from_slice(&text).ok()
     });
     if let Some(config) = config {
+        model.files.push(folder.join("config.json"));
         model.metadata.push(("config".into(), crate::json::value(config)));
     }
     let beside = names.iter().filter(|n| !weights.contains(n)).cloned().map(Value::Str).collect::<Vec<_>>();

@@ -33,6 +33,7 @@ mod ties;
 mod wts;
 pub mod zip;
 
+pub use caffe::{Declared, declared};
 pub use format::{FORMATS, Format, ReadOptions, Variant, by_id};
 pub use open::{open, read};
 pub use plan::{Carry, Change, Plan, WriteOptions, check_target};

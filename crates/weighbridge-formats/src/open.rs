@@ -39,11 +39,14 @@ fn open_file(path: &Path, format: Option<&Format>, options: &ReadOptions) -> Res
 /// # Errors
 /// As [`open`].
 pub fn read(source: &Source, format: Option<&Format>, options: &ReadOptions) -> Result<Model> {
-    if format.is_none() && shards::is_index(source)? {
-        return shards::read_index(source, options);
-    }
-    let chosen = format_of(source, format)?;
-    Ok(finished((chosen.read)(source, options)?, chosen))
+    let mut model = if format.is_none() && shards::is_index(source)? {
+        shards::read_index(source, options)?
+    } else {
+        let chosen = format_of(source, format)?;
+        finished((chosen.read)(source, options)?, chosen)
+    };
+    model.files.extend(source.path().map(Path::to_owned));
+    Ok(model)
 }
 
 /// Reads several sources as one model.
@@ -68,10 +71,11 @@ pub(crate) fn join(sources: &[Source], format: Option<&Format>, options: &ReadOp
         }
     }
     let chosen = chosen.ok_or_else(|| Error::Usage { what: "no file is named".into() })?;
-    let model = match chosen.join {
+    let mut model = match chosen.join {
         Some(join) => join(sources, options)?,
         None => shards::join(sources, chosen, options)?.0,
     };
+    model.files.extend(sources.iter().filter_map(|s| s.path().map(Path::to_owned)));
     Ok(finished(model, chosen))
 }
 

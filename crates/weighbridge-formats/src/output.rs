@@ -126,6 +126,15 @@ impl<'a> Output<'a> {
         patched.map_err(|e| self.fault(e))
     }
 
+    /// Hands the rest to the system: the file is whole, beside its place.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn finish(mut self) -> Result<Self> {
+        self.file.flush().map_err(|e| self.fault(e))?;
+        Ok(self)
+    }
+
     /// Ends the file and puts it in place; with `sync`, not before it is on the disk.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ impl Plan {
     }
 
     /// Looks for what would go wrong: an output that is one of the `inputs`, existing files without `force`, a
-    /// folder that is not there, too little free space.
+    /// folder that is not there (several files may have one made for them), too little free space.
     ///
     /// # Errors
     /// What was found.
@@ -86,7 +86,10 @@ impl Plan {
         for file in &self.files {
             check_target(&file.path, inputs, how)?;
         }
-        let Some(folder) = self.files.first().map(|f| folder_of(&f.path)) else { return Ok(()) };
+        let Some(mut folder) = self.files.first().map(|f| folder_of(&f.path)) else { return Ok(()) };
+        if self.files.len() > 1 && !folder.exists() {
+            folder = folder_of(folder);
+        }
         if !folder.is_dir() {
             let cause = std::io::Error::new(std::io::ErrorKind::NotFound, "no such folder");
             return Err(Error::io(folder.display().to_string(), cause));
@@ -102,12 +105,22 @@ impl Plan {
         }
     }
 
-    /// Writes the files, each beside its place and then renamed.
+    /// Writes the files, each beside its place and then renamed, what refers to others last. Several files get a new
+    /// folder where there is none. Where they replace others, all are whole before the first is renamed: shards of two
+    /// models are not mixed by a failure.
     ///
     /// # Errors
     /// What [`Plan::check`] finds; a failed read or write. Files that were whole before stay.
     pub fn write(&self, inputs: &[PathBuf], how: Carry, progress: &Progress<'_>) -> Result<()> {
         self.check(inputs, how)?;
+        if let [first, _, ..] = self.files.as_slice() {
+            let folder = folder_of(&first.path);
+            if !folder.exists() {
+                std::fs::create_dir(folder).map_err(|e| Error::io(folder.display().to_string(), e))?;
+            }
+        }
+        let replaces = self.files.len() > 1 && self.files.iter().any(|f| f.path.exists());
+        let mut whole = Vec::new();
         for file in &self.files {
             let mut output = Output::create(&file.path, progress)?;
             (file.content)(&mut output)?;
@@ -116,9 +129,13 @@ impl Plan {
                 let place = weighbridge_model::Place::source(file.path.display().to_string());
                 return Err(Error::malformed(place, what));
             }
-            output.commit(how.sync)?;
+            if replaces {
+                whole.push(output.finish()?);
+            } else {
+                output.commit(how.sync)?;
+            }
         }
-        Ok(())
+        whole.into_iter().try_for_each(|output| output.commit(how.sync))
     }
 }
 
@@ -128,10 +145,8 @@ impl Plan {
 /// [`Error::Usage`] that says which.
 pub fn check_target(path: &Path, inputs: &[PathBuf], how: Carry) -> Result<()> {
     let shown = path.display();
+    // Links are followed on both sides.
     let same = |input: &PathBuf| match (input.canonicalize(), path.canonicalize()) {
-        // Any file of a folder, or beside an index, may be one of the shards.
-        (Ok(a), Ok(b)) if a.is_dir() => b.starts_with(a),
-        (Ok(a), Ok(b)) if a.extension().is_some_and(|e| e == "json") => a.parent() == b.parent(),
         (Ok(a), Ok(b)) => a == b,
         _ => false,
     };

@@ -131,6 +131,7 @@ pub fn join(sources: &[Source], format: &Format, options: &ReadOptions) -> Resul
             model.push(tensor);
         }
         merge(&mut model.metadata, shard.metadata);
+        model.files.extend(shard.files);
         model.findings.extend(shard.findings);
         contents.push(names);
     }

@@ -1,5 +1,6 @@
 //! A whole model: tensors in file order, with whatever graph and metadata its file holds.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::{Error, Finding, Graph, Result, Storage, Tensor, TensorId, Value};
@@ -46,6 +47,9 @@ pub struct Model {
     pub headers: Vec<Arc<dyn Storage>>,
     /// What the reader noticed.
     pub findings: Vec<Finding>,
+    /// Every file that it was read from, shards, external data and configurations included: none of them may be written
+    /// over while it is in use.
+    pub files: Vec<PathBuf>,
 }
 
 /// Keys under which trainers keep the weights, in the order in which they are looked for.
@@ -113,6 +117,7 @@ impl Model {
             origin: self.origin.clone(),
             graph: self.graph.clone(),
             findings: self.findings.clone(),
+            files: self.files.clone(),
             ..Model::default()
         };
         for tensor in &self.tensors {

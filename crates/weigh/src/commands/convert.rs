@@ -1,10 +1,11 @@
 //! `weigh convert IN… -o OUT`: what arrives, what changes, what stays behind; then the files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
-use weighbridge_convert::{CastOptions, Rename, Transfer, rename_map};
+use weighbridge_convert::into::Rule;
+use weighbridge_convert::{CastOptions, Moved, Rename, Transfer, rename_map};
 use weighbridge_formats::{
     Carry, Change, FORMATS, Format, Plan, ReadOptions, WriteOptions, by_id, check_target, open,
 };
@@ -13,6 +14,7 @@ use weighbridge_model::{DType, Error, Model, Result, Tensor};
 use weighbridge_report::table::clean;
 use weighbridge_report::{json as figures, units};
 
+use super::into::matched;
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
 
@@ -26,24 +28,42 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let (model, part) = weights(&opened.model, args.all)?;
     let mut transfer = Transfer::of(&model);
     edit(&mut transfer, args)?;
+    let target = match &args.into {
+        Some(into) => {
+            let found = matched(&transfer, &model, into, args)?;
+            cast(&mut transfer, args, |t| found.uses(t))?;
+            transfer = found.apply(&transfer)?;
+            Some(found)
+        }
+        None => {
+            cast(&mut transfer, args, |_| true)?;
+            None
+        }
+    };
     let in_graph = format.graph && model.graph.is_some();
     if transfer.moved.is_empty() && !in_graph {
         return Err(Error::Usage { what: "no tensor is left to write".into() });
     }
     let size = |text: &Option<String>| text.as_deref().map(size).transpose();
     let options = WriteOptions { shard_bytes: size(&args.shard)?, external: size(&args.external)?, variant };
-    let written = if in_graph { transfer.in_graph(&model)? } else { transfer.model(&model) };
+    let written = match &target {
+        Some(into) => transfer.model_into(&into.target),
+        None if in_graph => transfer.in_graph(&model)?,
+        None => transfer.model(&model),
+    };
     let plan = format.plan(&written, &args.output, &options)?;
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
     let how = Carry { force: args.force, sync: args.sync };
-    account.plan.check(&opened.paths, how)?;
+    let mut inputs = opened.model.files.clone();
+    inputs.extend(target.iter().flat_map(|t| t.files.clone()).chain(args.rename_map.clone()));
+    account.plan.check(&inputs, how)?;
     if let Some(manifest) = &args.manifest {
-        check_target(manifest, &opened.paths, how)?;
+        check_target(manifest, &inputs, how)?;
     }
     if !args.dry_run {
         let bar = progress::bar(account.plan.bytes());
         let started = std::time::Instant::now();
-        account.plan.write(&opened.paths, how, &|bytes| bar.inc(bytes))?;
+        account.plan.write(&inputs, how, &|bytes| bar.inc(bytes))?;
         bar.finish_and_clear();
         if let Some(manifest) = &args.manifest {
             write_manifest(manifest, &transfer, &account.plan, args)?;
@@ -86,7 +106,7 @@ fn target(args: &ConvertArgs) -> Result<(&'static Format, Option<&'static str>)>
 }
 
 /// The part that holds the weights, as every command takes it, unless `all` is asked for.
-fn weights(model: &Model, all: bool) -> Result<(Model, Option<String>)> {
+pub(super) fn weights(model: &Model, all: bool) -> Result<(Model, Option<String>)> {
     match model.weights_part().filter(|_| !all) {
         Some(part) => Ok((model.select(&part.key)?, Some(part.key.clone()))),
         None => Ok((model.clone(), None)),
@@ -132,6 +152,11 @@ fn edit(transfer: &mut Transfer, args: &ConvertArgs) -> Result<()> {
             printer::note(&format!("{} names of the map are no tensor's, '{first}' among them", unmet.len()));
         }
     }
+    Ok(())
+}
+
+/// Casts the tensors that `which` picks, where that is asked for.
+fn cast(transfer: &mut Transfer, args: &ConvertArgs, which: impl Fn(&Tensor) -> bool) -> Result<()> {
     if let Some(dtype) = &args.dtype {
         let to = dtype.to_uppercase().parse::<DType>().map_err(|()| Error::NotFound {
             kind: "type",
@@ -140,7 +165,7 @@ fn edit(transfer: &mut Transfer, args: &ConvertArgs) -> Result<()> {
         })?;
         let bar = progress::bar(transfer.moved.iter().map(|m| m.target.bytes()).fold(0, u64::saturating_add));
         let options = CastOptions { to, allow_overflow: args.allow_overflow };
-        let cast = transfer.cast(options, |_| true, &|bytes| bar.inc(bytes));
+        let cast = transfer.cast(options, which, &|bytes| bar.inc(bytes));
         bar.finish_and_clear();
         cast?;
     }
@@ -187,6 +212,8 @@ struct Account {
     kept: Vec<String>,
     changed: Vec<Change>,
     dropped: Vec<Change>,
+    /// Names in the output, names of the sources, and by what they were matched; empty without `--into`.
+    matched: Vec<(String, String, Rule)>,
     plan: Plan,
 }
 
@@ -196,7 +223,8 @@ impl Account {
         for moved in &transfer.moved {
             let mut whys = moved.changes.clone();
             if moved.source.name != moved.target.name {
-                whys.insert(0, format!("was '{}'", moved.source.name));
+                let by = moved.matched.map(|rule| format!(", matched by {}", rule.told()));
+                whys.insert(0, format!("was '{}'{}", moved.source.name, by.unwrap_or_default()));
             }
             if !whys.is_empty() {
                 changed.push(Change::new(&moved.target.name, whys.join("; ")));
@@ -218,7 +246,9 @@ impl Account {
             }));
         }
         dropped.append(&mut plan.dropped);
-        Account { kept, changed, dropped, plan }
+        let of = |m: &Moved| m.matched.map(|rule| (m.target.name.clone(), m.source.name.clone(), rule));
+        let matched = transfer.moved.iter().filter_map(of).collect();
+        Account { kept, changed, dropped, matched, plan }
     }
 
     fn json(&self, dry_run: bool) -> Map<String, Json> {
@@ -231,6 +261,10 @@ impl Account {
         document.insert("changed".into(), list(&self.changed));
         document.insert("added".into(), list(&self.plan.added));
         document.insert("dropped".into(), list(&self.dropped));
+        if !self.matched.is_empty() {
+            let pair = |(tensor, source, rule): &(String, String, Rule)| json!({"tensor": tensor, "source": source, "by": rule.id()});
+            document.insert("matched".into(), self.matched.iter().map(pair).collect());
+        }
         let files = self.plan.files.iter().map(|f| f.path.display().to_string());
         document.insert("files".into(), files.collect());
         document.insert("dry_run".into(), dry_run.into());
@@ -239,15 +273,22 @@ impl Account {
 
     fn print(&self, dry_run: bool) -> Result<()> {
         let mut text = format!("kept     {}\n", units::plural(self.kept.len() as u64, "tensor"));
+        let mut rules: BTreeMap<Rule, u64> = BTreeMap::new();
+        self.matched.iter().for_each(|(_, _, rule)| *rules.entry(*rule).or_default() += 1);
+        for (rule, count) in rules {
+            text += &format!("matched  {} by {}\n", units::plural(count, "tensor"), rule.told());
+        }
+        // A dry run is asked for to see which is which.
+        let most = if dry_run && !self.matched.is_empty() { usize::MAX } else { NAMED };
         for (head, changes) in
             [("changed", &self.changed), ("added", &self.plan.added), ("dropped", &self.dropped)]
         {
             let groups = by_reason(changes);
-            for (why, names) in groups.iter().take(NAMED) {
+            for (why, names) in groups.iter().take(most) {
                 text += &format!("{head:7}  {}: {}\n", clean(&named(names)), clean(why));
             }
-            if groups.len() > NAMED {
-                let more: usize = groups[NAMED..].iter().map(|(_, names)| names.len()).sum();
+            if groups.len() > most {
+                let more: usize = groups[most..].iter().map(|(_, names)| names.len()).sum();
                 text += &format!("{head:7}  and {more} more (--json lists all)\n");
             }
         }

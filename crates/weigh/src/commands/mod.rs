@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod convert;
 pub mod formats;
+mod into;
 pub mod ls;
 pub mod report;
 pub mod show;

@@ -25,7 +25,7 @@ fn show(opened: &input::Opened, args: &ShowArgs) -> Result<()> {
         weighbridge_measure::check_expansion(&tensor, &Limits::default())?;
         let plan = weighbridge_formats::numpy::write_array(&tensor, path)?;
         let how = Carry { force: args.force, ..Carry::default() };
-        plan.write(&opened.paths, how, &|_| {})?;
+        plan.write(&opened.model.files, how, &|_| {})?;
         let changed = plan.changed.first().map(|c| format!("; {}", c.why)).unwrap_or_default();
         printer::note(&format!("{}: {} {:?}{changed}", path.display(), tensor.dtype, tensor.shape));
         return Ok(());

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use weighbridge_model::layers::caffe_type;
 use weighbridge_model::{Error, Finding, Model, Result, Severity, Value};
 
+use super::names::{blob_name, full};
 use super::net::{Layer, Net};
 use super::settings::each;
 use super::sniff::{self, What};
@@ -123,6 +124,43 @@ fn pair(net: &mut Net, weights: &Net, model: &mut Model, text: &str, binary: &st
     let unused = unused.into_iter().map(Layer::about).collect();
     model.findings.extend(findings);
     unused
+}
+
+/// A blob that a net asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// Its name, as the blob of a `.caffemodel` would be called.
+    pub name: String,
+    /// Its sizes, as far as the net alone tells them.
+    pub shape: Option<Vec<Option<u64>>>,
+    /// What it is for, where its type tells.
+    pub role: Option<weighbridge_model::Role>,
+}
+
+/// The blobs that the layers of a net without weights ask for, in order: of types whose blobs are known.
+pub fn declared(graph: &weighbridge_model::Graph) -> Vec<Declared> {
+    let mut found = Vec::new();
+    for node in graph.nodes.iter().filter(|n| n.domain == "caffe") {
+        let plain = |(name, a): &(String, weighbridge_model::Attribute)| match a {
+            weighbridge_model::Attribute::Value(value) => Some((name.clone(), value.clone())),
+            _ => None,
+        };
+        let layer = Layer {
+            name: node.name.clone(),
+            kind: node.op.clone(),
+            bottoms: vec![String::new(); node.inputs.len()],
+            settings: node.attributes.iter().filter_map(plain).collect(),
+            ..Layer::default()
+        };
+        let expected = Expected::of(&layer);
+        for index in 0..expected.blobs.unwrap_or(0) {
+            let blobs = expected.blobs.unwrap_or(0);
+            let (leaf, role) = blob_name(&layer.kind, layer.bottoms.len(), blobs, index);
+            let shape = expected.shapes.get(index).cloned();
+            found.push(Declared { name: full(&layer.name, &leaf), shape, role });
+        }
+    }
+    found
 }
 
 /// What a layer's settings say of its blobs.

@@ -73,7 +73,7 @@ use blob::Blob;
 use net::Blobs;
 use sniff::What;
 
-pub use join::join;
+pub use join::{Declared, declared, join};
 pub use sniff::sniff;
 pub use write::write;
 

@@ -39,6 +39,14 @@ impl External {
         }
     }
 
+    /// The files that were opened.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> =
+            self.sources.values().filter_map(|s| s.path().map(Path::to_owned)).collect();
+        files.sort();
+        files
+    }
+
     /// The `bytes` of a tensor. `place` is where the tensor stands in the model.
     pub(super) fn storage(&mut self, entry: &Entry, bytes: u64, place: &Place) -> Result<Arc<dyn Storage>> {
         let offset = number(entry.offset.as_deref(), "offset", place)?.unwrap_or(0);

@@ -119,6 +119,7 @@ impl Reader {
     /// The model, with what was noticed.
     pub(super) fn finish(mut self) -> Model {
         self.model.findings.extend(self.faults.findings());
+        self.model.files = self.external.files();
         if !self.annotations.is_empty() {
             let annotations = Value::Map(self.annotations);
             self.model.metadata.push(("quantization_annotation".to_owned(), annotations));
