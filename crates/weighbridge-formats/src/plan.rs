@@ -95,23 +95,39 @@ impl Plan {
         }
     }
 
-    /// Writes the files, each beside its place and then renamed.
+    /// Writes the files, each beside its place and then renamed. Where one fails, those before it go again, unless
+    /// they have replaced others.
     ///
     /// # Errors
     /// What [`Plan::check`] finds; a failed read or write. Files that were whole before stay.
     pub fn write(&self, inputs: &[PathBuf], how: Carry, progress: &Progress<'_>) -> Result<()> {
         self.check(inputs, how)?;
+        let mut fresh = Vec::new();
         for file in &self.files {
-            let mut output = Output::create(&file.path, progress)?;
-            (file.content)(&mut output)?;
-            if let Some(len) = file.len.filter(|&len| len != output.at()) {
-                let what = format!("{} bytes were written where {len} were planned", output.at());
-                let place = weighbridge_model::Place::source(file.path.display().to_string());
-                return Err(Error::malformed(place, what));
+            let is_fresh = !file.path.exists();
+            if let Err(fault) = file.write(how, progress) {
+                // The failure itself is what matters: as far as removing goes.
+                fresh.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                return Err(fault);
             }
-            output.commit(how.sync)?;
+            if is_fresh {
+                fresh.push(&file.path);
+            }
         }
         Ok(())
+    }
+}
+
+impl FilePlan {
+    fn write(&self, how: Carry, progress: &Progress<'_>) -> Result<()> {
+        let mut output = Output::create(&self.path, progress)?;
+        (self.content)(&mut output)?;
+        if let Some(len) = self.len.filter(|&len| len != output.at()) {
+            let what = format!("{} bytes were written where {len} were planned", output.at());
+            let place = weighbridge_model::Place::source(self.path.display().to_string());
+            return Err(Error::malformed(place, what));
+        }
+        output.commit(how.sync)
     }
 }
 
