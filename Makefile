@@ -27,6 +27,9 @@ python-cases: venv
 	$(IN_VENV) tests/python/fresh.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/hostile.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/moves.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/kills.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/full.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/loaders.py --weigh target/debug/weigh
 
 venv: $(VENV)/requirements.txt
 
