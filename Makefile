@@ -6,7 +6,7 @@ IN_VENV := $(VENV)/bin/python
 FUZZ_SECONDS ?= 60
 FUZZ_LIMITS := -rss_limit_mb=1024 -timeout=10 -max_len=65536
 
-.PHONY: test cargo-test python-test venv fmt clippy corpus digits picture quotes fuzz peers peers-wts
+.PHONY: test cargo-test python-test venv fmt clippy corpus digits picture quotes fuzz peers peers-wts peers-moves peers-ls
 
 test: cargo-test python-test
 	@echo "skipped: fuzzing (make fuzz), the comparison with peers on 4 GB files (make peers)"
@@ -74,3 +74,11 @@ peers: venv
 peers-wts: venv
 	cargo build --release --locked -p weigh
 	$(IN_VENV) benches/peers/wts.py
+
+peers-moves: venv
+	cargo build --release --locked -p weigh
+	$(IN_VENV) benches/peers/moves.py
+
+peers-ls: venv
+	cargo build --release --locked -p weigh
+	$(IN_VENV) benches/peers/ls.py

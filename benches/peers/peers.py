@@ -116,14 +116,15 @@ class Job:
     resident: float = 0
 
 
-def watch(job):
+def watch(job, quiet=False):
     """Runs it once: CPU and wall seconds, peaks of private (RssAnon) and of all resident memory in MB.
 
     Not by ru_maxrss, which begins at what this process holds.
     """
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     begin = time.monotonic()
-    child = subprocess.Popen(job.command, stdout=subprocess.DEVNULL, env=env)
+    said = subprocess.DEVNULL if quiet else None
+    child = subprocess.Popen(job.command, stdout=subprocess.DEVNULL, stderr=said, env=env)
     while True:
         done, status, usage = os.wait4(child.pid, os.WNOHANG)
         if done:
