@@ -51,7 +51,7 @@ def warm(path):
 
 def compare(args, folder):
     # In a process of its own: what this one holds would count as its children's memory.
-    make = f"import peers, pathlib; peers.make_files(pathlib.Path({str(folder)!r}), {args.gigabytes})"
+    make = f"import peers, pathlib; peers.make_files(pathlib.Path({str(folder.resolve())!r}), {args.gigabytes})"
     subprocess.run([sys.executable, "-c", make], cwd=Path(__file__).parent, check=True)
     print(f"{args.gigabytes:g} GB of F32, {os.cpu_count()} CPUs; medians of {args.runs} pairs, nothing synced\n")
     print("| what | wall | cp of its input | ratio | of each pair | CPU | cp's | private |")
@@ -66,7 +66,7 @@ def compare(args, folder):
                 out.unlink(missing_ok=True)
                 os.sync()
                 warm(source)
-                watch(job)
+                watch(job, quiet=True)
         out.unlink(missing_ok=True)
         ratios = [a / b for a, b in zip(move.wall, copy.wall)]
         wall, copied = statistics.median(move.wall), statistics.median(copy.wall)

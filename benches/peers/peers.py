@@ -194,7 +194,7 @@ def main():
 
 def compare(args, folder):
     # In a process of its own: what this one holds would count as its children's memory.
-    make = f"import peers, pathlib; peers.make_files(pathlib.Path({str(folder)!r}), {args.gigabytes})"
+    make = f"import peers, pathlib; peers.make_files(pathlib.Path({str(folder.resolve())!r}), {args.gigabytes})"
     subprocess.run([sys.executable, "-c", make], cwd=Path(__file__).parent, check=True)
     plain, pickled = (folder / f"peers-{args.gigabytes:g}{end}" for end in (".safetensors", ".pth"))
 
