@@ -131,7 +131,7 @@ impl FilePlan {
     }
 }
 
-/// Refuses to write over one of the `inputs`, and over any existing file without `force`.
+/// Refuses to write over one of the `inputs`, over a folder, and over any existing file without `force`.
 ///
 /// # Errors
 /// [`Error::Usage`] that says which.
@@ -146,6 +146,9 @@ pub fn check_target(path: &Path, inputs: &[PathBuf], how: Carry) -> Result<()> {
     };
     if inputs.iter().any(same) {
         return Err(Error::Usage { what: format!("{shown} is what is read: name another output") });
+    }
+    if path.is_dir() {
+        return Err(Error::Usage { what: format!("{shown} is a folder: name a file in it") });
     }
     if path.exists() && !how.force {
         return Err(Error::Usage { what: format!("{shown} exists: --force replaces it") });
