@@ -327,6 +327,13 @@ fn what_does_not_go_together_is_refused_before_anything_is_written() {
     assert!(refused("a.pth", &["--dtype", "i8"]).contains("f8_e5m2"));
     std::fs::create_dir(path("b.pth")).expect("made");
     assert!(refused("b.pth", &[]).contains("is a folder"));
+    // A socket stands for all that is no file and must not be replaced: a device, a pipe.
+    #[cfg(unix)]
+    {
+        let _socket = std::os::unix::net::UnixListener::bind(path("c.pth")).expect("bound");
+        assert!(refused("c.pth", &[]).contains("no regular file"));
+        std::fs::remove_file(path("c.pth")).expect("there");
+    }
     assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 1);
     let told = weigh(&["convert", &source, "-o", &path("c.pth"), "--drop", "head.*", "--shard", "1TB"]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("'head.*' fits no tensor"), "{told:?}");

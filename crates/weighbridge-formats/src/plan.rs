@@ -131,7 +131,8 @@ impl FilePlan {
     }
 }
 
-/// Refuses to write over one of the `inputs`, over a folder, and over any existing file without `force`.
+/// Refuses to write over one of the `inputs`, over what is no regular file, and over any
+/// existing file without `force`.
 ///
 /// # Errors
 /// [`Error::Usage`] that says which.
@@ -149,6 +150,10 @@ pub fn check_target(path: &Path, inputs: &[PathBuf], how: Carry) -> Result<()> {
     }
     if path.is_dir() {
         return Err(Error::Usage { what: format!("{shown} is a folder: name a file in it") });
+    }
+    // A device would be replaced, not written to.
+    if path.exists() && !path.is_file() {
+        return Err(Error::Usage { what: format!("{shown} is no regular file") });
     }
     if path.exists() && !how.force {
         return Err(Error::Usage { what: format!("{shown} exists: --force replaces it") });

@@ -44,7 +44,7 @@ fn peak_of<T>(run: impl FnOnce() -> T) -> (usize, T) {
 }
 
 /// The most that a conversion may allocate: some buffers of a megabyte.
-const CAP: usize = 4 << 20;
+const CAP: usize = 8 << 20;
 
 /// Layers of two tensors of F32 each in a sparse file, `bytes` in all.
 fn sparse(folder: &Path, layers: u64, bytes: u64) -> PathBuf {
