@@ -18,26 +18,61 @@ import numpy as np
 import weigh
 from safetensors.numpy import save_file
 
+sys.path.insert(0, str(weigh.ROOT / "tests" / "generate"))
+
 TEMPORARY = ".weighbridge-tmp"
 # A conversion of this size takes 50 ms and more.
 MEGABYTES = 16
 TENSORS = 8
 # So often a run goes to its end, over what the killed ones left.
 WHOLE_EVERY = 10
-# Formats that do not take any tensors of any name get flags of their own here.
-FLAGS = {}
 
 
-def make(path, seed, megabytes):
+def layers(seed, megabytes):
     """Layers of two tensors each, as every format has them."""
     rng = np.random.default_rng(seed)
     rows = int(megabytes * 2**20) // 4 // TENSORS // 1024
-    tensors = {}
-    for i in range(TENSORS):
-        tensors[f"layer{i}.0"] = rng.standard_normal((rows, 1024), np.float32)
-        tensors[f"layer{i}.1"] = rng.standard_normal(rows, np.float32)
-    save_file(tensors, path)
+    for _ in range(TENSORS):
+        yield rng.standard_normal((rows, 1024), np.float32), rng.standard_normal(rows, np.float32)
+
+
+def make(path, seed, megabytes):
+    """A model that every format takes, but those in `MAKERS`."""
+    pairs = enumerate(layers(seed, megabytes))
+    save_file({f"layer{i}.{j}": tensor for i, pair in pairs for j, tensor in enumerate(pair)}, path)
     return path
+
+
+def make_caffe(path, seed, megabytes):
+    """The same as a net: a .caffemodel is written of nothing else."""
+    import cases_caffe
+
+    net = cases_caffe.messages()["Net"](name="net")
+    for i, pair in enumerate(layers(seed, megabytes)):
+        layer = net.layer.add(name=f"layer{i}", type="InnerProduct", bottom=["x"], top=["x"])
+        for tensor in pair:
+            blob = layer.blobs.add()
+            blob.shape.dim.extend(tensor.shape)
+            blob.data.extend(tensor.ravel())
+    path.write_bytes(net.SerializeToString())
+    return path
+
+
+MAKERS = {"caffe": make_caffe}
+
+
+class Sources:
+    """What is converted, made when it is first asked for."""
+
+    def __init__(self, folder, megabytes):
+        self.folder, self.megabytes, self.made = folder, megabytes, {}
+
+    def of(self, format, seed):
+        key = (format if format in MAKERS else "any", seed)
+        if key not in self.made:
+            make_it = MAKERS.get(format, make)
+            self.made[key] = make_it(self.folder / f"source-{key[0]}-{seed}", seed, self.megabytes)
+        return self.made[key]
 
 
 def digest(path):
@@ -52,8 +87,9 @@ def contents(folder):
 class Case:
     """One format, over nothing or over an older output."""
 
-    def __init__(self, binary, name, target, flags, over):
-        self.binary, self.name, self.target, self.flags, self.over = binary, name, target, flags, over
+    def __init__(self, binary, format, way, target, flags, over):
+        self.binary, self.format, self.target, self.flags, self.over = binary, format, target, flags, over
+        self.name = way + (" over old" if over else "")
 
     def start(self, source, folder):
         command = [self.binary, "convert", source, "-o", folder / self.target, "--force", *self.flags]
@@ -70,7 +106,7 @@ class Case:
 
     def check(self, sources, scratch, kills):
         """Yields what is wrong; at last how many of the kills met a file that was being written."""
-        old_source, new_source = sources
+        old_source, new_source = (sources.of(self.format, seed) for seed in range(2))
         with tempfile.TemporaryDirectory(dir=scratch) as at, tempfile.TemporaryDirectory(dir=scratch) as reference:
             folder, reference = Path(at), Path(reference)
             seconds, new = self.whole(new_source, reference)
@@ -114,16 +150,20 @@ class Case:
 
 
 def cases(binary):
-    """Every writable format; and shards."""
+    """Every writable format, each way of writing it; and shards."""
+    ways = []
     for row in weigh.run(binary, "formats", "--json")["formats"]:
         if row["write"]:
-            flags = ["--to", row["id"], *FLAGS.get(row["id"], ())]
-            target = f"net.{row['extensions'][-1] if row['id'] == 'numpy' else row['extensions'][0]}"
-            for over in (False, True):
-                yield Case(binary, row["id"] + (" over old" if over else ""), target, flags, over)
-    for over in (False, True):
-        shards = ["--shard", f"{MEGABYTES * 2**20 // 4 + 2**20}"]
-        yield Case(binary, "shards" + (" over old" if over else ""), "net.safetensors", shards, over)
+            id = row["id"]
+            # Of NumPy's two it is .npz that holds several tensors.
+            target = "net.npz" if id == "numpy" else f"net.{row['extensions'][0]}"
+            variants = [f"{id}:{variant['id']}" for variant in row.get("variants", ())]
+            ways += [(id, way, target, ["--to", way]) for way in (id, *variants)]
+    shard = MEGABYTES * 2**20 // 4 + 2**20
+    ways.append(("safetensors", "shards", "net.safetensors", ["--shard", f"{shard}"]))
+    for way in ways:
+        for over in (False, True):
+            yield Case(binary, *way, over)
 
 
 def main():
@@ -138,7 +178,7 @@ def main():
     begin, total, met, failures = time.monotonic(), 0, 0, 0
     with tempfile.TemporaryDirectory(prefix="weigh-kills-") as scratch:
         scratch = Path(scratch)
-        sources = [make(scratch / f"source{i}.safetensors", i, MEGABYTES) for i in range(2)]
+        sources = Sources(scratch, MEGABYTES)
         for case in cases(binary):
             total += args.kills // 2
             for problem in case.check(sources, scratch, args.kills // 2):
