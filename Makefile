@@ -9,7 +9,7 @@ FUZZ_LIMITS := -rss_limit_mb=1024 -timeout=10 -max_len=65536
 .PHONY: test cargo-test python-test venv fmt clippy corpus digits picture quotes fuzz peers peers-wts peers-moves peers-ls
 
 test: cargo-test python-test
-	@echo "skipped: fuzzing (make fuzz), the comparison with peers on 4 GB files (make peers)"
+	@echo "skipped: fuzzing (make fuzz), the comparison with peers on 4 GB files (make peers peers-moves peers-ls)"
 
 cargo-test:
 	cargo test --workspace --locked

@@ -51,7 +51,7 @@ def too_large(case, source, folder):
     run = case.start(source, folder)
     words = run.communicate()[1].decode()
     # A variant may not know its size before it is written.
-    expected = "free space|No space left" if ":" in case.name else "free space"
+    expected = "are free|No space left" if ":" in case.name else "are free"
     yield from judge(case.name, run, words, folder, before, expected)
     filler.unlink()
 

@@ -85,12 +85,11 @@ impl Plan {
             return Err(Error::io(folder.display().to_string(), cause));
         }
         match free_space(folder) {
-            Some(free) if free < self.bytes() => Err(Error::Limit {
-                place: weighbridge_model::Place::source(folder.display().to_string()),
-                what: "bytes of free space",
-                asked: self.bytes(),
-                allowed: free,
-            }),
+            Some(free) if free < self.bytes() => {
+                let what = format!("{} bytes are to be written, and {free} are free", self.bytes());
+                let cause = std::io::Error::new(std::io::ErrorKind::StorageFull, what);
+                Err(Error::io(folder.display().to_string(), cause))
+            }
             _ => Ok(()),
         }
     }
