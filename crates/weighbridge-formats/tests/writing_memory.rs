@@ -105,7 +105,8 @@ fn written(format: &Format, model: &Model, path: &Path, options: &WriteOptions, 
 fn writing_is_flat() {
     let folder = tempfile::tempdir().unwrap();
     let small = sparse(folder.path(), 4, 64 << 20);
-    let shards = WriteOptions { shard_bytes: Some(20 << 20), ..WriteOptions::default() };
+    let mut shards = WriteOptions::default();
+    shards.shard_bytes.replace(20 << 20);
     let mut formats = 0;
     for no_mmap in [false, true] {
         let options = ReadOptions { access: Access { no_mmap }, ..ReadOptions::default() };
