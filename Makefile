@@ -6,10 +6,10 @@ IN_VENV := $(VENV)/bin/python
 FUZZ_SECONDS ?= 60
 FUZZ_LIMITS := -rss_limit_mb=1024 -timeout=10 -max_len=65536
 
-.PHONY: test cargo-test python-test venv fmt clippy corpus digits picture quotes fuzz peers peers-wts
+.PHONY: test cargo-test python-test venv fmt clippy corpus digits picture quotes fuzz peers peers-wts peers-moves peers-ls
 
 test: cargo-test python-test
-	@echo "skipped: fuzzing (make fuzz), the comparison with peers on 4 GB files (make peers)"
+	@echo "skipped: fuzzing (make fuzz), the comparison with peers on 4 GB files (make peers peers-moves peers-ls)"
 
 cargo-test:
 	cargo test --workspace --locked
@@ -30,6 +30,9 @@ python-cases: venv
 	$(IN_VENV) tests/python/onnx_round.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/writers.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/into.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/kills.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/full.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/loaders.py --weigh target/debug/weigh
 
 venv: $(VENV)/requirements.txt
 
@@ -74,3 +77,11 @@ peers: venv
 peers-wts: venv
 	cargo build --release --locked -p weigh
 	$(IN_VENV) benches/peers/wts.py
+
+peers-moves: venv
+	cargo build --release --locked -p weigh
+	$(IN_VENV) benches/peers/moves.py
+
+peers-ls: venv
+	cargo build --release --locked -p weigh
+	$(IN_VENV) benches/peers/ls.py

@@ -116,14 +116,15 @@ class Job:
     resident: float = 0
 
 
-def watch(job):
+def watch(job, quiet=False):
     """Runs it once: CPU and wall seconds, peaks of private (RssAnon) and of all resident memory in MB.
 
     Not by ru_maxrss, which begins at what this process holds.
     """
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     begin = time.monotonic()
-    child = subprocess.Popen(job.command, stdout=subprocess.DEVNULL, env=env)
+    said = subprocess.DEVNULL if quiet else None
+    child = subprocess.Popen(job.command, stdout=subprocess.DEVNULL, stderr=said, env=env)
     while True:
         done, status, usage = os.wait4(child.pid, os.WNOHANG)
         if done:
@@ -193,7 +194,7 @@ def main():
 
 def compare(args, folder):
     # In a process of its own: what this one holds would count as its children's memory.
-    make = f"import peers, pathlib; peers.make_files(pathlib.Path({str(folder)!r}), {args.gigabytes})"
+    make = f"import peers, pathlib; peers.make_files(pathlib.Path({str(folder.resolve())!r}), {args.gigabytes})"
     subprocess.run([sys.executable, "-c", make], cwd=Path(__file__).parent, check=True)
     plain, pickled = (folder / f"peers-{args.gigabytes:g}{end}" for end in (".safetensors", ".pth"))
 

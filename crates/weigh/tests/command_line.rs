@@ -283,6 +283,64 @@ fn names_shapes_and_files_change_as_asked() {
 }
 
 #[test]
+fn the_same_input_gives_the_same_bytes_whoever_writes_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let formats = json_of(&["formats", "--json"]);
+    let formats = formats["formats"].as_array().expect("a list");
+    let mut written = 0;
+    for format in formats.iter().filter(|f| f["write"] == true) {
+        let id = format["id"].as_str().expect("an id");
+        for dtype in [&[][..], &["--dtype", "f16"]] {
+            let mut files = Vec::new();
+            for (threads, access) in [("1", &[][..]), ("2", &[]), ("2", &["--no-mmap"])] {
+                let out = folder.path().join("net").display().to_string();
+                let source = digits("digits.safetensors");
+                let command = ["convert", &source, "-o", &out, "--to", id, "--force"];
+                let mut weigh = Command::new(env!("CARGO_BIN_EXE_weigh"));
+                let run = weigh.env("RAYON_NUM_THREADS", threads).args(command).args(dtype).args(access);
+                if run.output().expect("it runs").status.success() {
+                    files.push(std::fs::read(&out).expect("written"));
+                }
+            }
+            written += files.len();
+            assert!(files.windows(2).all(|pair| pair[0] == pair[1]), "{id} {dtype:?}");
+        }
+    }
+    assert!(written >= 24, "{written} written");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let source = digits("digits.safetensors");
+    let refused = |target: &str, flags: &[&str]| {
+        let out = path(target);
+        let error = failure(&[&["convert", &source, "-o", &out, "--force"][..], flags].concat());
+        assert!(!folder.path().join(target).is_file(), "{flags:?}");
+        error
+    };
+    assert!(refused("a.pth", &["--manifest", &path("a.pth")]).contains("is what is written"));
+    assert!(refused("a.wts", &["--manifest", &path("./a.wts.json")]).contains("is what is written"));
+    assert!(refused("a.pth", &["--manifest", &path("none/m.json")]).contains("no such folder"));
+    assert!(refused("a.pth", &["--shard", "50KB"]).contains("no shards"));
+    assert!(refused("a.pth", &["--dtype", "i8"]).contains("f8_e5m2"));
+    std::fs::create_dir(path("b.pth")).expect("made");
+    assert!(refused("b.pth", &[]).contains("is a folder"));
+    // A socket stands for all that is no file and must not be replaced: a device, a pipe.
+    #[cfg(unix)]
+    {
+        let _socket = std::os::unix::net::UnixListener::bind(path("c.pth")).expect("bound");
+        assert!(refused("c.pth", &[]).contains("no regular file"));
+        std::fs::remove_file(path("c.pth")).expect("there");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 1);
+    let told = weigh(&["convert", &source, "-o", &path("c.pth"), "--drop", "head.*", "--shard", "1TB"]);
+    assert!(String::from_utf8_lossy(&told.stderr).contains("'head.*' fits no tensor"), "{told:?}");
+    assert!(told.status.success() && folder.path().join("c.pth").exists());
+}
+
+#[test]
 fn what_is_no_model_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, bytes: &[u8]| {

@@ -34,7 +34,8 @@ impl Transfer {
         let to = options.to;
         let format = FloatFormat::of(to).filter(|_| !to.is_sub_byte() && to.is_float());
         if format.is_none() && to != DType::F64 {
-            let what = format!("{to} is no type to cast weights to");
+            let what =
+                format!("{to} is no type to cast weights to; f64, f32, f16, bf16, f8_e4m3 and f8_e5m2 are");
             return Err(Error::Usage { what });
         }
         let picked: Vec<usize> = (0..self.moved.len())

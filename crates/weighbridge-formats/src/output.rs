@@ -1,6 +1,6 @@
 //! A file that is being written: beside its target, and renamed into place when it is whole.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -31,12 +31,12 @@ impl<'a> Output<'a> {
     /// Begins the file that will stand at `path`.
     ///
     /// # Errors
-    /// A failed creation.
+    /// A failed creation; another run that is writing the same file.
     pub fn create(path: &Path, progress: &'a Progress<'a>) -> Result<Self> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(TEMPORARY);
         let temporary = PathBuf::from(temporary);
-        let file = File::create(&temporary).map_err(|e| Error::io(temporary.display().to_string(), e))?;
+        let file = begun(&temporary).map_err(|e| Error::io(temporary.display().to_string(), e))?;
         let file = BufWriter::with_capacity(STEP, file);
         Ok(Output { path: path.to_owned(), temporary, file, at: 0, progress, whole: false })
     }
@@ -131,7 +131,9 @@ impl<'a> Output<'a> {
     /// # Errors
     /// A failed write.
     pub fn finish(mut self) -> Result<Self> {
-        self.file.flush().map_err(|e| self.fault(e))?;
+        let file = self.file.flush().and_then(|()| self.file.get_ref().try_clone());
+        // Many may wait at a time: without their buffers.
+        self.file = BufWriter::with_capacity(0, file.map_err(|e| self.fault(e))?);
         Ok(self)
     }
 
@@ -155,6 +157,37 @@ impl<'a> Output<'a> {
         self.whole = done.is_ok();
         done.map_err(|e| self.fault(e))
     }
+}
+
+/// The temporary file, empty, and ours alone as long as it is open: two runs do not write into one file.
+fn begun(temporary: &Path) -> io::Result<File> {
+    loop {
+        let file = File::options().write(true).create(true).truncate(false).open(temporary)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run is writing it"));
+            }
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => {}
+            // The run that had it may have renamed it since it was opened: it is whole then, and no longer here.
+            Ok(()) if !is_at(&file, temporary) => continue,
+            Ok(()) => {}
+        }
+        file.set_len(0)?;
+        return Ok(file);
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().map(id).ok() == path.metadata().map(id).ok()
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 impl Drop for Output<'_> {
@@ -202,6 +235,21 @@ mod tests {
         drop(output);
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn two_runs_do_not_write_into_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.bin");
+        std::fs::write(folder.path().join(format!("x.bin{TEMPORARY}")), b"left by a run that was killed")
+            .unwrap();
+        let mut first = Output::create(&path, &|_| {}).unwrap();
+        first.bytes(b"first").unwrap();
+        let told = Output::create(&path, &|_| {}).err().unwrap().to_string();
+        assert!(told.contains("another run"), "{told}");
+        first.commit(false).unwrap();
+        Output::create(&path, &|_| {}).unwrap().commit(false).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
     }
 
     #[test]

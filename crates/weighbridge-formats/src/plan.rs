@@ -95,51 +95,60 @@ impl Plan {
             return Err(Error::io(folder.display().to_string(), cause));
         }
         match free_space(folder) {
-            Some(free) if free < self.bytes() => Err(Error::Limit {
-                place: weighbridge_model::Place::source(folder.display().to_string()),
-                what: "bytes of free space",
-                asked: self.bytes(),
-                allowed: free,
-            }),
+            Some(free) if free < self.bytes() => {
+                let what = format!("{} bytes are to be written, and {free} are free", self.bytes());
+                let cause = std::io::Error::new(std::io::ErrorKind::StorageFull, what);
+                Err(Error::io(folder.display().to_string(), cause))
+            }
             _ => Ok(()),
         }
     }
 
     /// Writes the files, each beside its place and then renamed, what refers to others last. Several files get a new
     /// folder where there is none. Where they replace others, all are whole before the first is renamed: shards of two
-    /// models are not mixed by a failure.
+    /// models are not mixed by a failure. Where one fails, new ones before it go again.
     ///
     /// # Errors
     /// What [`Plan::check`] finds; a failed read or write. Files that were whole before stay.
     pub fn write(&self, inputs: &[PathBuf], how: Carry, progress: &Progress<'_>) -> Result<()> {
         self.check(inputs, how)?;
-        if let [first, _, ..] = self.files.as_slice() {
-            let folder = folder_of(&first.path);
-            if !folder.exists() {
-                std::fs::create_dir(folder).map_err(|e| Error::io(folder.display().to_string(), e))?;
-            }
+        let folder = self.files.first().map(|f| folder_of(&f.path)).filter(|folder| !folder.exists());
+        if let Some(folder) = folder {
+            std::fs::create_dir(folder).map_err(|e| Error::io(folder.display().to_string(), e))?;
         }
         let replaces = self.files.len() > 1 && self.files.iter().any(|f| f.path.exists());
-        let mut whole = Vec::new();
+        let (mut whole, mut placed) = (Vec::new(), Vec::new());
         for file in &self.files {
-            let mut output = Output::create(&file.path, progress)?;
-            (file.content)(&mut output)?;
-            if let Some(len) = file.len.filter(|&len| len != output.at()) {
-                let what = format!("{} bytes were written where {len} were planned", output.at());
-                let place = weighbridge_model::Place::source(file.path.display().to_string());
-                return Err(Error::malformed(place, what));
-            }
-            if replaces {
-                whole.push(output.finish()?);
-            } else {
-                output.commit(how.sync)?;
+            let done = file.write(progress).and_then(|output| match replaces {
+                true => output.finish().map(|output| whole.push(output)),
+                false => output.commit(how.sync).map(|()| placed.push(&file.path)),
+            });
+            if let Err(fault) = done {
+                // The failure itself is what matters: as far as removing goes.
+                placed.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                folder.map(std::fs::remove_dir);
+                return Err(fault);
             }
         }
         whole.into_iter().try_for_each(|output| output.commit(how.sync))
     }
 }
 
-/// Refuses to write over one of the `inputs`, and over any existing file without `force`.
+impl FilePlan {
+    fn write<'a>(&self, progress: &'a Progress<'a>) -> Result<Output<'a>> {
+        let mut output = Output::create(&self.path, progress)?;
+        (self.content)(&mut output)?;
+        if let Some(len) = self.len.filter(|&len| len != output.at()) {
+            let what = format!("{} bytes were written where {len} were planned", output.at());
+            let place = weighbridge_model::Place::source(self.path.display().to_string());
+            return Err(Error::malformed(place, what));
+        }
+        Ok(output)
+    }
+}
+
+/// Refuses to write over one of the `inputs`, over what is no regular file, and over any
+/// existing file without `force`.
 ///
 /// # Errors
 /// [`Error::Usage`] that says which.
@@ -152,6 +161,13 @@ pub fn check_target(path: &Path, inputs: &[PathBuf], how: Carry) -> Result<()> {
     };
     if inputs.iter().any(same) {
         return Err(Error::Usage { what: format!("{shown} is what is read: name another output") });
+    }
+    if path.is_dir() {
+        return Err(Error::Usage { what: format!("{shown} is a folder: name a file in it") });
+    }
+    // A device would be replaced, not written to.
+    if path.exists() && !path.is_file() {
+        return Err(Error::Usage { what: format!("{shown} is no regular file") });
     }
     if path.exists() && !how.force {
         return Err(Error::Usage { what: format!("{shown} exists: --force replaces it") });

@@ -53,6 +53,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     };
     let plan = format.plan(&written, &args.output, &options)?;
     let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
+    agree(args, &transfer, &account.plan)?;
     let how = Carry { force: args.force, sync: args.sync };
     let mut inputs = opened.model.files.clone();
     inputs.extend(target.iter().flat_map(|t| t.files.clone()).chain(args.rename_map.clone()));
@@ -116,10 +117,12 @@ pub(super) fn weights(model: &Model, all: bool) -> Result<(Model, Option<String>
 fn edit(transfer: &mut Transfer, args: &ConvertArgs) -> Result<()> {
     if !args.select.is_empty() {
         let select = input::globs(&args.select)?;
+        unmet(&args.select, transfer)?;
         transfer.retain("not selected", |t| select.is_match(&t.name));
     }
     if !args.drop.is_empty() {
         let drop = input::globs(&args.drop)?;
+        unmet(&args.drop, transfer)?;
         transfer.retain("dropped as asked", |t| !drop.is_match(&t.name));
     }
     if args.drop_optimizer {
@@ -172,6 +175,47 @@ fn cast(transfer: &mut Transfer, args: &ConvertArgs, which: impl Fn(&Tensor) -> 
     Ok(())
 }
 
+/// Notes the globs that no tensor's name matches.
+fn unmet(globs: &[String], transfer: &Transfer) -> Result<()> {
+    for glob in globs {
+        let which = input::globs(std::slice::from_ref(glob))?;
+        if !transfer.moved.iter().any(|m| which.is_match(&m.target.name)) {
+            printer::note(&format!("'{glob}' fits no tensor"));
+        }
+    }
+    Ok(())
+}
+
+/// What is asked for and what is planned must go together before anything is written.
+fn agree(args: &ConvertArgs, transfer: &Transfer, plan: &Plan) -> Result<()> {
+    if let Some(manifest) = &args.manifest {
+        let place = |path: &Path| Some((folder_of(path).canonicalize().ok()?, path.file_name()?.to_owned()));
+        if place(manifest).is_none() {
+            let cause = std::io::Error::new(std::io::ErrorKind::NotFound, "no such folder");
+            return Err(Error::io(folder_of(manifest).display().to_string(), cause));
+        }
+        if plan.files.iter().any(|f| place(&f.path) == place(manifest)) {
+            let what = format!("{} is what is written: name another manifest", manifest.display());
+            return Err(Error::Usage { what });
+        }
+    }
+    let most = args.shard.as_deref().map(size).transpose()?;
+    let bytes = transfer.moved.iter().map(|m| m.target.bytes()).filter(|&n| n > 0);
+    let several = bytes.clone().count() > 1;
+    let files = plan.files.iter().filter(|f| f.path.extension().is_none_or(|e| e != "json"));
+    if several && files.count() == 1 && most.is_some_and(|most| bytes.fold(0, u64::saturating_add) > most) {
+        return Err(Error::Usage { what: "this format has no shards: leave --shard out".into() });
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// A rule that does nothing is a mistake in it.
 fn met(count: usize, rule: &str) -> Result<()> {
     match count {
@@ -196,9 +240,11 @@ fn size(text: &str) -> Result<u64> {
         "K" | "KB" => 1000,
         "M" | "MB" => 1_000_000,
         "G" | "GB" => 1_000_000_000,
+        "T" | "TB" => 1_000_000_000_000,
         "KIB" => 1 << 10,
         "MIB" => 1 << 20,
         "GIB" => 1 << 30,
+        "TIB" => 1 << 40,
         _ => 0,
     };
     match number.parse::<f64>() {
