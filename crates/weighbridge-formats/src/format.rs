@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tflite, wts};
+use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tensorflow, tflite, wts};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +103,16 @@ pub const FORMATS: &[Format] = &[
         about: "tensors with data of every subgraph, scales and zero points; the operators",
         sniff: tflite::sniff,
         read: tflite::read,
+        join: None,
+        write: None,
+    },
+    Format {
+        id: "tensorflow",
+        name: "TensorFlow",
+        extensions: &["index", "pb", "meta"],
+        about: "checkpoints and their shards, SavedModels, frozen graphs; names, signatures, the graph",
+        sniff: tensorflow::sniff,
+        read: tensorflow::read,
         join: None,
         write: None,
     },

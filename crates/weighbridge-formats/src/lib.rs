@@ -28,7 +28,9 @@ mod shards;
 #[allow(unsafe_code)]
 pub mod source;
 mod tar;
+mod tensorflow;
 mod tflite;
+mod typed;
 mod wts;
 pub mod zip;
 
