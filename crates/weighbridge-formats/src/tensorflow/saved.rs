@@ -175,7 +175,7 @@ impl<'a> Meta<'a> {
         let mut model = told(reader);
         // Shapes, axes and the names that restoring takes are the graph's, and not the model's state.
         for tensor in &mut model.tensors[weights..] {
-            tensor.in_state_dict = tensor.role != Role::Constant;
+            tensor.in_state_dict = !matches!(tensor.role, Role::Constant | Role::Other);
         }
         self.describe(&mut model, functions);
         model.graph = Some(graph);

@@ -5,6 +5,8 @@ use weighbridge_model::{Layout, Role, Tensor};
 /// How an operator uses an input, from the weakest evidence to the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Use {
+    /// What training and saving take.
+    Training,
     /// A number among others; shapes and axes too.
     Data,
     /// Running statistics.
@@ -17,6 +19,8 @@ pub(super) enum Use {
 pub(super) fn of(op: &str, slot: usize) -> Option<Use> {
     Some(match (op, slot) {
         (op, 0) if passes(op) => return None,
+        (op, _) if op.starts_with("Apply") || op.starts_with("ResourceApply") => Use::Training,
+        ("SaveV2" | "RestoreV2" | "MergeV2Checkpoints" | "Assign" | "AssignVariableOp", _) => Use::Training,
         ("Conv2D" | "Conv3D" | "DepthwiseConv2dNative" | "_FusedConv2D" | "QuantizedConv2D", 1) => {
             Use::Weight
         }
@@ -59,6 +63,7 @@ impl Use {
             Use::Weight if trained => Role::Parameter,
             Use::Weight if tensor.dtype.is_integer() && tensor.dtype.bits() <= 8 => Role::Packed,
             Use::Statistics => Role::Buffer,
+            Use::Training => Role::Other,
             // What batch normalization was folded into, and biases that are added.
             Use::Data if trained && tensor.count() > 1 && !fills => Role::Parameter,
             _ => Role::Constant,
