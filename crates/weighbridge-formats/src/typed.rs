@@ -133,7 +133,7 @@ pub(crate) fn held(message: &Message<'_>, number: u32, entry: Entry) -> Result<H
 /// How much a storage of entries is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unit {
-    /// Bytes in all; where entries give fewer, the last element repeats.
+    /// Bytes in all; where entries give fewer, the last element repeats; where they give none, it is zeros.
     pub(crate) bytes: u64,
     /// Bytes of an element, which may take two entries.
     pub(crate) element: u64,
@@ -146,7 +146,7 @@ pub(crate) struct Unit {
 pub(crate) fn storage(message: &Message<'_>, held: Held, unit: Unit) -> Result<Arc<dyn Storage>> {
     let Held { number, entry, count, runs, only } = held;
     let given = count.saturating_mul(entry.width());
-    if runs <= 1 && matches!(entry, Entry::Fixed { .. }) && given >= unit.bytes {
+    if runs == 1 && matches!(entry, Entry::Fixed { .. }) && given >= unit.bytes {
         return message.source().storage(only.start, unit.bytes);
     }
     let (source, message) = (message.source().clone(), message.range());
@@ -236,13 +236,13 @@ impl Storage for Typed {
         if at >= range.end {
             return Ok(());
         }
-        let last = self.last()?;
-        let skip = (at - self.given) as usize % last.len().max(1);
+        let last = match self.given {
+            0 => vec![0; self.unit.element.max(1) as usize],
+            _ => self.last()?,
+        };
+        let skip = (at - self.given) as usize % last.len();
         let count = (range.end - at).min(DECODED as u64) as usize;
         let pattern: Vec<u8> = last.iter().cycle().skip(skip).take(count).copied().collect();
-        if pattern.is_empty() {
-            return Err(Error::malformed(Place::source(self.source.name()), "a field of no elements"));
-        }
         // A chunk is whole elements, so that every one begins as the first does.
         let whole = pattern.len() - pattern.len() % last.len();
         let pattern = if whole > 0 { &pattern[..whole] } else { &pattern[..] };

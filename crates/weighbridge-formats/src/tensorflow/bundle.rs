@@ -20,6 +20,9 @@ use crate::source::Source;
 /// Key of the graph of Python objects.
 const OBJECTS: &str = "_CHECKPOINTABLE_OBJECT_GRAPH";
 
+/// What a checkpoint of the first version begins its header with: a message, where later ones have a number.
+const FIRST_VERSION: u8 = 1 << 3 | 2;
+
 /// Most shards that there are.
 const SHARDS: i64 = 100_000;
 
@@ -54,6 +57,15 @@ pub(super) fn read(source: &Source, options: &ReadOptions, model: &mut Model) ->
             ));
         }
     };
+    if header.first() == Some(&FIRST_VERSION) {
+        return Err(Error::Unsupported {
+            place: source.place(0),
+            what: "a checkpoint of TensorFlow's first version (V1), which holds its tensors itself".into(),
+            help: Some(
+                "load it in TensorFlow, and save it with write_version=tf.compat.v1.train.SaverDef.V2".into(),
+            ),
+        });
+    }
     let mut shards = Shards::new(source, header, options)?;
     let mut read = Vec::new();
     let mut found: HashMap<&[u8], usize> = HashMap::new();
@@ -76,7 +88,6 @@ pub(super) fn read(source: &Source, options: &ReadOptions, model: &mut Model) ->
     let names = objects::names(&keys, &known);
     let mut result = Keys::default();
     let mut renamed = Vec::new();
-    let mut opaque = Vec::new();
     let mut each = keys.iter().zip(&names);
     for (raw, i) in plain() {
         let entry = &read[i - 1];
@@ -88,7 +99,6 @@ pub(super) fn read(source: &Source, options: &ReadOptions, model: &mut Model) ->
         let kind = types::of(entry.dtype, &place)?;
         let tensors = match kind.dtype.bits() {
             0 => {
-                opaque.push((name.clone(), Value::Bytes(entry.size as u64)));
                 vec![text(name, entry, shards.storage(entry, &place)?, &place)?]
             }
             _ if entry.slices.is_empty() => vec![shards.tensor(name, entry, kind, &place)?],
@@ -106,8 +116,8 @@ pub(super) fn read(source: &Source, options: &ReadOptions, model: &mut Model) ->
             let id = model.push(tensor);
             result.0.insert(key.clone(), id);
         }
-        if name != key {
-            renamed.push((name.clone(), Value::Str(key.clone())));
+        if name != objects::path(key) {
+            renamed.push((name.clone(), Value::Str(objects::path(key).to_owned())));
         }
     }
     model.metadata.push(("shards".into(), Value::Int(shards.count)));
@@ -115,8 +125,8 @@ pub(super) fn read(source: &Source, options: &ReadOptions, model: &mut Model) ->
         model.metadata.push(("byte order".into(), Value::Str("big".into())));
     }
     if !renamed.is_empty() {
-        // Names are the variables' own; these are the keys that they are kept under.
-        model.metadata.push(("keys".into(), Value::Map(renamed)));
+        // Names are the variables' own; these are the paths of objects that they are kept under.
+        model.metadata.push(("paths".into(), Value::Map(renamed)));
     }
     shards.report(model);
     Ok(result)

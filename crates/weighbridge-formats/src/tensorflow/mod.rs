@@ -64,7 +64,7 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
             what: "a graph of TensorFlow as text (.pbtxt), which is not read".into(),
             help: Some("write it in binary: tf.io.write_graph(graph, folder, name, as_text=False)".into()),
         }),
-        What::Index => checkpoint(source, options),
+        What::Index | What::Cut => checkpoint(source, options),
         What::Shard => match source.path().and_then(bundle::index_of) {
             Some(index) => checkpoint(&Source::open(&index, options.access)?, options),
             None => Err(Error::malformed(source.place(0), "a checkpoint's shard without its index")),
@@ -105,3 +105,6 @@ pub(crate) fn chosen(folder: &Path, names: &[String]) -> Option<String> {
     let index = format!("{prefix}.index");
     has(&index).then_some(index)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The graph of Python objects in a checkpoint (`TrackableObjectGraph`): what variables are called, and whose they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::{Error, Limits, Result, Role, is_optimizer_key};
 
@@ -19,6 +19,8 @@ pub(super) struct Known {
     pub full_name: String,
     /// Whether an optimizer keeps it for another variable.
     pub slot: bool,
+    /// Whether another key holds the variable that is used.
+    pub copy: bool,
 }
 
 /// What the object graph tells of each key.
@@ -50,7 +52,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Result<HashMap<Str
                         }
                     }
                     of_node.push(key.clone());
-                    known.insert(key, Known { full_name, slot: false });
+                    known.insert(key, Known { full_name, ..Known::default() });
                 }
                 3 => {
                     for field in field.message()?.fields() {
@@ -83,6 +85,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Result<HashMap<Str
             }
         }
     }
+    mark_copies(&mut known);
     Ok(known)
 }
 
@@ -98,10 +101,10 @@ pub(super) fn path(key: &str) -> &str {
 pub(super) fn names(keys: &[String], known: &HashMap<String, Known>) -> Vec<String> {
     let full = |key: &String| {
         let full = known.get(key).map_or("", |k| k.full_name.as_str());
-        // What Python gives where the author gave none, and what a second list of the same variables holds.
-        let given =
-            !full.is_empty() && full.trim_end_matches(|c: char| c == '_' || c.is_ascii_digit()) != "Variable";
-        (given && !is_copy(key) && !key.contains(SLOT)).then_some(full)
+        // What Python gives where the author gave none.
+        let stem = full.trim_end_matches(|c: char| c == '_' || c.is_ascii_digit());
+        let given = !full.is_empty() && stem != "Variable";
+        (given && !known[key].copy && !key.contains(SLOT)).then_some(full)
     };
     let mut count: HashMap<&str, u32> = HashMap::new();
     for key in keys {
@@ -117,9 +120,16 @@ pub(super) fn names(keys: &[String], known: &HashMap<String, Known>) -> Vec<Stri
     keys.iter().map(name).collect()
 }
 
-/// Whether a key is in the list that Keras' exporter keeps beside the variables that are used.
-pub(super) fn is_copy(key: &str) -> bool {
-    key.starts_with("_all_variables/")
+/// Marks the variables that Keras' exporter keeps twice: what is served reads those of the list `_all_variables`, and
+/// the others are for whoever trains on.
+fn mark_copies(known: &mut HashMap<String, Known>) {
+    const SERVED: &str = "_all_variables/";
+    const COPIES: &[&str] = &["variables/", "trainable_variables/", "non_trainable_variables/"];
+    let served = known.iter().filter(|(key, _)| key.starts_with(SERVED));
+    let served: HashSet<String> = served.map(|(_, k)| k.full_name.clone()).collect();
+    for (key, known) in known {
+        known.copy = COPIES.iter().any(|c| key.starts_with(c)) && served.contains(&known.full_name);
+    }
 }
 
 /// What a variable is for, as far as its key and its object tell.
@@ -131,7 +141,7 @@ pub(super) fn role(key: &str, known: Option<&Known>) -> Option<Role> {
     if known.is_some_and(|k| k.slot) || key.contains(SLOT) || optimizer && !weights {
         return Some(Role::OptimizerState);
     }
-    if is_copy(key) || path(key) == "save_counter" {
+    if known.is_some_and(|k| k.copy) || path(key) == "save_counter" {
         return Some(Role::Other);
     }
     None

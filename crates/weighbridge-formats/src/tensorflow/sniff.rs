@@ -1,12 +1,14 @@
 //! Telling TensorFlow's files from everything else: a checkpoint's index by its magic number, graphs by what their
 //! fields look like.
 
+use std::path::Path;
+
 use weighbridge_model::Result;
 
 use super::{bundle, table};
 use crate::format::Confidence;
 use crate::protobuf::{Field, Message, Wire};
-use crate::source::Source;
+use crate::source::{Access, Source};
 
 /// Fields looked at on the top level.
 const FIELDS: usize = 1 << 12;
@@ -22,6 +24,8 @@ const TEXT: u64 = 1 << 12;
 pub(super) enum What {
     /// A checkpoint's index.
     Index,
+    /// A checkpoint's index whose end is not there.
+    Cut,
     /// A checkpoint's shard, its index beside it.
     Shard,
     SavedModel,
@@ -38,7 +42,7 @@ pub(super) enum What {
 pub fn sniff(source: &Source) -> Result<Option<Confidence>> {
     Ok(what(source)?.map(|what| match what {
         What::Index | What::Shard => Confidence::Certain,
-        What::SavedModel | What::MetaGraph | What::GraphDef => Confidence::Likely,
+        What::Cut | What::SavedModel | What::MetaGraph | What::GraphDef => Confidence::Likely,
         What::Text => Confidence::Plausible,
     }))
 }
@@ -48,9 +52,12 @@ pub(super) fn what(source: &Source) -> Result<Option<What>> {
     if table::is_table(source)? {
         return Ok(Some(What::Index));
     }
+    if begins_index(source)? {
+        return Ok(Some(What::Cut));
+    }
     let index = source.path().filter(|p| is_shard(p)).and_then(bundle::index_of);
     if let Some(index) = index
-        && table::is_table(&Source::open(&index, crate::source::Access::default())?)?
+        && table::is_table(&Source::open(&index, Access::default())?)?
     {
         return Ok(Some(What::Shard));
     }
@@ -69,7 +76,18 @@ pub(super) fn what(source: &Source) -> Result<Option<What>> {
     })
 }
 
-fn is_shard(path: &std::path::Path) -> bool {
+/// Whether a table begins here with an empty key and a checkpoint's header: a number of shards, and a version.
+fn begins_index(source: &Source) -> Result<bool> {
+    /// The tags of the fields that a header has, and how it is versioned.
+    const SHARDS: u8 = 1 << 3;
+    const VERSION: [u8; 3] = [3 << 3 | 2, 2, 1 << 3];
+    let head = source.prefix(0, 40)?;
+    let [0, 0, len @ 7..=30, SHARDS, rest @ ..] = &head[..] else { return Ok(false) };
+    let rest = &rest[..rest.len().min(usize::from(*len) - 1)];
+    Ok(rest.windows(VERSION.len()).any(|w| w == VERSION))
+}
+
+fn is_shard(path: &Path) -> bool {
     path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.contains(".data-") && n.contains("-of-"))
 }
 
@@ -127,18 +145,16 @@ fn is_info(message: &Message<'_>) -> bool {
 
 /// Nodes with names and operators. A graph that is cut short or damaged further on is still one.
 fn is_graph(message: &Message<'_>) -> bool {
-    let (mut nodes, mut functions) = (0, 0);
+    let mut nodes = 0;
     for field in message.fields().take(FIELDS) {
         let Ok(field) = field else { break };
         match (field.number, field.wire) {
             (1, Wire::Bytes) if nodes >= NODES => {}
             (1, Wire::Bytes) if is_node(&field) => nodes += 1,
-            (2, Wire::Bytes) => functions += 1,
-            (3, Wire::Varint(_)) | (4 | 5, Wire::Bytes) => {}
+            (3, Wire::Varint(_)) | (2 | 4 | 5, Wire::Bytes) => {}
             _ => return false,
         }
     }
-    let _ = functions;
     nodes > 0
 }
 

@@ -144,18 +144,14 @@ fn in_field(
         return Err(Error::malformed(place.clone(), "half of a complex number"));
     }
     let given = held.count / per.max(1);
-    if given <= 1 && count > 1 {
-        // One element, or the zero that none stands for, fills the tensor.
+    if given <= 1 && count > 1 && !kind.dtype.is_sub_byte() {
+        // One element, or the zero that none stands for, fills the tensor. Packed elements have no strides.
         let storage: Arc<dyn Storage> = match given {
             0 => Arc::new(Memory::new(vec![0; kind.width as usize])),
             _ => typed::storage(message, held, Unit { bytes: kind.width, element: kind.width })?,
         };
         let view = View { offset: 0, strides: vec![0; shape.len()] };
         return Tensor::strided(name, kind.dtype, shape, view, pack::packed(storage, kind.dtype), place);
-    }
-    if given == 0 && count == 1 {
-        let zero: Arc<dyn Storage> = Arc::new(Memory::new(vec![0; kind.width as usize]));
-        return Tensor::contiguous(name, kind.dtype, shape, zero, place);
     }
     let allowed = given.saturating_mul(EXPANSION).saturating_add(SLACK);
     if count > allowed {

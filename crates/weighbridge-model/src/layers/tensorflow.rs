@@ -44,14 +44,17 @@ pub(super) fn split(name: &str) -> (&str, &str) {
 pub(super) fn of_node(node: &Node, weight: &[u64]) -> String {
     let stride = || {
         let all = node.attribute("strides").and_then(Value::as_list).unwrap_or(&[]);
-        let channels_first = node.attribute("data_format").and_then(Value::as_str).is_some_and(|f| f.starts_with("NC"));
+        let channels_first =
+            node.attribute("data_format").and_then(Value::as_str).is_some_and(|f| f.starts_with("NC"));
         let spatial = if channels_first { all.get(2..) } else { all.get(1..all.len().max(1) - 1) };
         sizes(Some(&Value::List(spatial.unwrap_or(&[]).to_vec())))
     };
     let transposed = node.attribute("transpose_b").and_then(Value::as_int) == Some(1)
         || node.attribute("adj_y").and_then(Value::as_int) == Some(1);
     match (node.op.as_str(), weight) {
-        ("Conv2D" | "_FusedConv2D", [_, _, _, _]) => format!("Conv2D{}", kernel(weight, stride(), Form::Plain)),
+        ("Conv2D" | "_FusedConv2D", [_, _, _, _]) => {
+            format!("Conv2D{}", kernel(weight, stride(), Form::Plain))
+        }
         ("Conv3D", [_, _, _, _, _]) => format!("Conv3D{}", kernel(weight, stride(), Form::Plain)),
         ("Conv2DBackpropInput", [_, _, _, _]) => {
             format!("Conv2DTranspose{}", kernel(weight, stride(), Form::Transposed))
@@ -63,7 +66,11 @@ pub(super) fn of_node(node: &Node, weight: &[u64]) -> String {
             format!("DepthwiseConv2D{}", kernel(weight, stride(), Form::Depthwise))
         }
         ("MatMul" | "_FusedMatMul" | "BatchMatMul" | "BatchMatMulV2" | "BatchMatMulV3", &[a, b]) => {
-            if transposed { format!("Linear {b}->{a}") } else { format!("Linear {a}->{b}") }
+            if transposed {
+                format!("Linear {b}->{a}")
+            } else {
+                format!("Linear {a}->{b}")
+            }
         }
         ("GatherV2" | "Gather" | "ResourceGather", [rows, columns]) => format!("Embedding {rows}x{columns}"),
         (op, [n]) if op.starts_with("FusedBatchNorm") => format!("BatchNorm {n}"),
@@ -109,6 +116,12 @@ pub(super) fn of_names(path: &str, leaves: &HashMap<&str, &[u64]>) -> Option<Str
     if let Some(&[rows, columns]) = get(&["embeddings", "embedding"]) {
         return Some(format!("Embedding {rows}x{columns}"));
     }
+    // Frozen, its variables bear the names of what reads them.
+    let vectors =
+        leaves.values().all(|s| s.len() == 1 && s[0] == first(leaves.values().next().map_or(&[], |s| s)));
+    if vectors && leaves.len() > 2 && (layer.contains("batch_norm") || layer.starts_with("bn")) {
+        return Some(format!("BatchNorm {}", first(leaves.values().next()?)));
+    }
     let weight = get(&["kernel", "weights", "w", "W"]);
     if let (Some(&[input, wide]), Some(&[hidden, _])) = (weight, get(&["recurrent_kernel"])) {
         let name = match wide.checked_div(hidden) {
@@ -141,7 +154,8 @@ pub(super) fn of_names(path: &str, leaves: &HashMap<&str, &[u64]>) -> Option<Str
             Some(format!("DepthwiseConv2D{}", kernel(shape, None, Form::Depthwise)))
         }
         shape @ ([_, _, _] | [_, _, _, _] | [_, _, _, _, _]) => {
-            let (dims, form) = (shape.len() - 2, if says(&["transpose"]) { Form::Transposed } else { Form::Plain });
+            let (dims, form) =
+                (shape.len() - 2, if says(&["transpose"]) { Form::Transposed } else { Form::Plain });
             let name = if matches!(form, Form::Transposed) { "Transpose" } else { "" };
             Some(format!("Conv{dims}D{name}{}", kernel(shape, None, form)))
         }
@@ -171,7 +185,11 @@ mod tests {
             ("d", &[("kernel", &[800, 10]), ("bias", &[10])], "Linear 800->10"),
             ("b", &[("gamma", &[8]), ("beta", &[8]), ("moving_mean", &[8])], "BatchNorm 8"),
             ("n", &[("gamma", &[8]), ("beta", &[8])], "LayerNorm 8"),
-            ("s", &[("depthwise_kernel", &[3, 3, 8, 1]), ("pointwise_kernel", &[1, 1, 8, 16])], "SeparableConv2D 8->16 k3"),
+            (
+                "s",
+                &[("depthwise_kernel", &[3, 3, 8, 1]), ("pointwise_kernel", &[1, 1, 8, 16])],
+                "SeparableConv2D 8->16 k3",
+            ),
             ("l", &[("kernel", &[4, 32]), ("recurrent_kernel", &[8, 32])], "LSTM 4->8"),
             ("conv_transpose", &[("kernel", &[2, 2, 16, 8])], "Conv2DTranspose 8->16 k2"),
         ] {
