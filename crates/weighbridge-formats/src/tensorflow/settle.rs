@@ -115,7 +115,7 @@ fn hand_on(graph: &Graph, known: &mut Facts) {
 /// Which variables of the outermost graph take which keys of the checkpoint, as its own nodes restore them.
 pub(super) fn restored(reader: &mut Reader<'_>, outer: &Template) -> Result<HashMap<ValueId, String>> {
     let mut found = HashMap::new();
-    assigned(outer, |value| Some(value), &mut found);
+    assigned(outer, Some, &mut found);
     for (index, key, names) in &outer.calls {
         for name in names {
             let Some(body) = reader.function(name)? else { continue };
