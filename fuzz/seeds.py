@@ -31,12 +31,14 @@ for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != "
             print(f"{name}: {fault}")
     elif name.startswith("pytorch-") or any(kind in name for kind in ("legacy", "tar", "pickle")):
         put("pytorch", name, content)
-    elif format := next((format for format in ("numpy", "tflite", "keras", "wts", "gguf") if name.startswith(format)), None):
+    elif format := next((format for format in ("numpy", "tflite", "keras", "wts", "gguf", "tensorflow") if name.startswith(format)), None):
         put(format, name, content)
     elif "onnx" in name:
         put("onnx", name, content)
     elif "caffe" in name:
         put("caffe", name, content)
+    elif "tensorflow" in name:
+        put("tensorflow", name, content)
     elif "gguf" in name:
         put("gguf", name, content)
     elif "safetensors" in name:

@@ -16,6 +16,7 @@ from safetensors.torch import save
 import cases_caffe
 import cases_gguf
 import cases_pytorch
+import hostile_tensorflow
 import nets
 import pytorch_forms
 import values
@@ -62,6 +63,7 @@ def cases(rng):
         | hostile_pytorch(rng)
         | older_pytorch()
         | hostile_gguf()
+        | hostile_tensorflow.cases()
     )
 
 

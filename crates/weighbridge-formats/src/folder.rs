@@ -7,6 +7,7 @@ use weighbridge_model::{Error, Model, Place, Result, Value};
 use crate::format::{FORMATS, Format, ReadOptions};
 use crate::open::{join, read as read_one};
 use crate::source::Source;
+use crate::tensorflow;
 
 /// Formats of weight files, from the one that loaders prefer: a folder may hold the same model in several.
 const PREFERRED: &[&str] = &["safetensors", "pytorch"];
@@ -32,7 +33,11 @@ pub fn read(folder: &Path, format: Option<&Format>, options: &ReadOptions) -> Re
         Some(format) => vec![format],
         None => in_order(),
     };
-    let sets = formats.into_iter().map(|f| weights_of(f, &names)).find(|files| !files.is_empty());
+    let of = |f: &Format| match tensorflow::chosen(folder, &names) {
+        Some(file) if f.id == "tensorflow" => vec![file],
+        _ => weights_of(f, &names),
+    };
+    let sets = formats.into_iter().map(of).find(|files| !files.is_empty());
     let place = || Place::source(folder.display().to_string());
     let Some(files) = sets else { return Err(nothing(place(), &names)) };
     let files = chosen(files).map_err(|several| Error::NotAModel {

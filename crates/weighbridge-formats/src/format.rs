@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, Tensor, nearest_or_
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tflite, wts};
+use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tensorflow, tflite, wts};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +124,18 @@ pub const FORMATS: &[Format] = &[
         about: "tensors with data of every subgraph, scales and zero points; the operators",
         sniff: tflite::sniff,
         read: tflite::read,
+        join: None,
+        graph: false,
+        write: None,
+    },
+    Format {
+        id: "tensorflow",
+        name: "TensorFlow",
+        extensions: &["index", "pb", "meta"],
+        variants: &[],
+        about: "checkpoints and their shards, SavedModels, frozen graphs; names, signatures, the graph",
+        sniff: tensorflow::sniff,
+        read: tensorflow::read,
         join: None,
         graph: false,
         write: None,

@@ -28,8 +28,10 @@ mod shards;
 #[allow(unsafe_code)]
 pub mod source;
 mod tar;
+mod tensorflow;
 mod tflite;
 mod ties;
+mod typed;
 mod wts;
 pub mod zip;
 

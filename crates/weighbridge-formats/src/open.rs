@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Finding, Model, Result, Severity, roles};
 
 use crate::format::{Confidence, FORMATS, Format, ReadOptions, by_id};
 use crate::source::Source;
-use crate::{folder, shards};
+use crate::{folder, shards, tensorflow};
 
 /// Opens files as one model: a file, a folder, shards, or files that belong together. The content decides what they
 /// are; an extension that disagrees is a finding; a `format` that is given is taken at its word.
@@ -17,7 +17,10 @@ pub fn open(paths: &[&Path], format: Option<&Format>, options: &ReadOptions) -> 
     match paths {
         [] => Err(Error::Usage { what: "no file is named".into() }),
         [path] if path.is_dir() => folder::read(path, format, options),
-        [path] => open_file(path, format, options),
+        [path] => match tensorflow::of_prefix(path) {
+            Some(index) => open_file(&index, format, options),
+            None => open_file(path, format, options),
+        },
         several => {
             let open = |path: &&Path| Source::open(path, options.access);
             join(&several.iter().map(open).collect::<Result<Vec<_>>>()?, format, options)

@@ -275,7 +275,7 @@ fn plain_constant(name: &str, read: &Read) -> Option<Tensor> {
 
 /// An attribute that is carried as it stands.
 fn opaque(message: &Message<'_>, what: impl Into<String>) -> Result<Attribute> {
-    Ok(Attribute::Opaque { what: what.into(), bytes: message.storage()? })
+    Ok(Attribute::Opaque { what: what.into(), bytes: Some(message.storage()?) })
 }
 
 /// Whether not all of it is text or numbers.

@@ -67,8 +67,8 @@ pub enum Attribute {
     Opaque {
         /// What it is, for people.
         what: String,
-        /// The attribute in its container's encoding.
-        bytes: Arc<dyn Storage>,
+        /// The attribute in its container's encoding, where that is written again.
+        bytes: Option<Arc<dyn Storage>>,
     },
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::{Model, Module, Node, TensorId, Value, roles};
+use super::tensorflow;
+use crate::{Attribute, Graph, Model, Module, Node, TensorId, Value, roles};
 
 /// The node that first uses a tensor.
 pub(super) struct User<'a> {
     pub(super) path: String,
     node: &'a Node,
+    shape: &'a [u64],
 }
 
 /// Operators whose tensors make a layer.
@@ -35,26 +37,46 @@ const LAYER_OPERATORS: &[&str] = &[
 
 /// The layer-making node that uses each initializer; the first in file order.
 pub(super) fn graph_users(model: &Model) -> HashMap<TensorId, User<'_>> {
-    let Some(graph) = &model.graph else { return HashMap::new() };
-    let tensors: HashMap<_, _> = graph.initializers.iter().copied().collect();
     let mut users = HashMap::new();
-    for node in graph.nodes.iter().filter(|n| makes_layer(n)) {
-        for id in node.inputs.iter().flatten().filter_map(|v| tensors.get(v)) {
-            users.entry(*id).or_insert_with(|| User { path: node_path(model, node), node });
-        }
+    if let Some(graph) = &model.graph {
+        collect(model, graph, &mut users);
     }
     users
 }
 
-/// In Caffe, whatever holds tensors is a layer.
-fn makes_layer(node: &Node) -> bool {
-    node.domain == "caffe" || LAYER_OPERATORS.contains(&node.op.as_str())
+fn collect<'a>(model: &'a Model, graph: &'a Graph, users: &mut HashMap<TensorId, User<'a>>) {
+    let tensors: HashMap<_, _> = graph.initializers.iter().copied().collect();
+    for node in &graph.nodes {
+        // A function's body stands in the node that calls it.
+        if node.domain == tensorflow::DOMAIN {
+            for (_, attribute) in &node.attributes {
+                if let Attribute::Graph(body) = attribute {
+                    collect(model, body, users);
+                }
+            }
+        }
+        if makes_layer(node) {
+            for id in node.inputs.iter().flatten().filter_map(|v| tensors.get(v)) {
+                let user = || User { path: node_path(graph, node), node, shape: &model.tensor(*id).shape };
+                users.entry(*id).or_insert_with(user);
+            }
+        }
+    }
 }
 
-fn node_path(model: &Model, node: &Node) -> String {
+/// In Caffe, whatever holds tensors is a layer.
+fn makes_layer(node: &Node) -> bool {
+    match node.domain.as_str() {
+        "caffe" => true,
+        tensorflow::DOMAIN => tensorflow::OPERATORS.contains(&node.op.as_str()),
+        _ => LAYER_OPERATORS.contains(&node.op.as_str()),
+    }
+}
+
+fn node_path(graph: &Graph, node: &Node) -> String {
     let output = || {
         let value = node.outputs.iter().flatten().next()?;
-        Some(model.graph.as_ref()?.values.get(value.0 as usize)?.name.clone())
+        Some(graph.values.get(value.0 as usize)?.name.clone())
     };
     if node.name.is_empty() {
         output().unwrap_or_default()
@@ -83,7 +105,14 @@ pub(super) fn of(
             let first = tensors.first().map_or(&[][..], |&id| &model.tensor(id).shape);
             (super::caffe::kind(user.node, first), false)
         }
+        Some(user) if user.node.domain == tensorflow::DOMAIN => {
+            (tensorflow::of_node(user.node, user.shape), false)
+        }
         Some(user) => (from_operator(user.node, &facts), false),
+        None if model.format == tensorflow::DOMAIN => {
+            let kind = tensorflow::of_names(path, &facts.leaves);
+            (kind.unwrap_or_else(|| from_names(path, &facts, &was)), true)
+        }
         None => (from_names(path, &facts, &was), true),
     }
 }
@@ -122,6 +151,11 @@ pub(super) fn is_usual_leaf(name: &str) -> bool {
         || matches!(name, "qweight" | "qzeros" | "scales" | "g_idx")
 }
 
+/// What a tensor is within its layer.
+fn leaf<'a>(model: &Model, name: &'a str) -> &'a str {
+    if model.format == tensorflow::DOMAIN { tensorflow::split(name).1 } else { roles::split(name).1 }
+}
+
 /// What a layer's tensors show.
 struct Facts<'a> {
     leaves: HashMap<&'a str, &'a [u64]>,
@@ -133,7 +167,7 @@ impl<'a> Facts<'a> {
         let leaves = tensors
             .iter()
             .map(|&id| model.tensor(id))
-            .map(|t| (roles::split(&t.name).1, t.shape.as_slice()))
+            .map(|t| (leaf(model, &t.name), t.shape.as_slice()))
             .collect::<HashMap<_, _>>();
         let scheme = if leaves.contains_key("qweight") {
             Some("packed 4-bit")

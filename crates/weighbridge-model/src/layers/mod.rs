@@ -6,6 +6,7 @@
 mod blocks;
 mod caffe;
 mod kind;
+mod tensorflow;
 
 use std::collections::HashMap;
 
@@ -28,7 +29,10 @@ pub struct Layer {
 }
 
 /// Last segments that make a tensor part of the layer named by what stands before them.
-fn layer_path(name: &str) -> &str {
+fn layer_path<'a>(model: &Model, name: &'a str) -> &'a str {
+    if model.format == tensorflow::DOMAIN {
+        return tensorflow::split(name).0;
+    }
     // Keras numbers the variables of a layer below it.
     if let Some((path, _)) = name.rsplit_once("/vars/") {
         return path;
@@ -55,7 +59,7 @@ pub fn layers(model: &Model) -> Vec<Layer> {
     for id in ids {
         let name = &model.tensor(id).name;
         let node_path = by_graph.get(&id).map(|user| user.path.as_str());
-        let raw = match (layer_path(name), node_path) {
+        let raw = match (layer_path(model, name), node_path) {
             ("", Some(path)) => path,
             // Tensors of a bare dict that no module would name so: each by itself.
             ("", None) if !modules.contains_key("") && !kind::is_usual_leaf(name) => name,

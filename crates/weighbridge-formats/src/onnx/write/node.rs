@@ -32,7 +32,7 @@ impl Writer<'_> {
         docs: &Properties,
     ) -> Result<Draft> {
         let mut draft = Draft::default();
-        if let Attribute::Opaque { bytes, .. } = attribute {
+        if let Attribute::Opaque { bytes: Some(bytes), .. } = attribute {
             draft.encoded(bytes);
             return Ok(draft);
         }
