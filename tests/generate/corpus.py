@@ -14,6 +14,7 @@ import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
+import cases_tensorrt  # noqa: E402
 import cases_wts  # noqa: E402
 
 FAMILIES = {
@@ -24,6 +25,7 @@ FAMILIES = {
     "numpy": cases_numpy.write,
     "wts": cases_wts.write,
     "gguf": cases_gguf.write,
+    "tensorrt": cases_tensorrt.write,
     "hostile": cases_hostile.write,
 }
 

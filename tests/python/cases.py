@@ -14,7 +14,7 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras", "wts", "gguf")
+FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras", "wts", "gguf", "tensorrt")
 # Files that are no models.
 ELSEWHERE = ("hostile",)
 

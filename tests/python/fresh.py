@@ -18,6 +18,7 @@ import cases_gguf  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
+import cases_tensorrt  # noqa: E402
 import cases_wts  # noqa: E402
 
 FAMILIES = {
@@ -28,6 +29,7 @@ FAMILIES = {
     "numpy": cases_numpy,
     "wts": cases_wts,
     "gguf": cases_gguf,
+    "tensorrt": cases_tensorrt,
 }
 
 

@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, nearest_or_all};
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tflite, wts};
+use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tensorrt, tflite, wts};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,6 +144,16 @@ pub const FORMATS: &[Format] = &[
         sniff: gguf::sniff,
         read: gguf::read,
         join: Some(gguf::join),
+        write: None,
+    },
+    Format {
+        id: "tensorrt",
+        name: "TensorRT engine",
+        extensions: &["engine", "plan", "trt"],
+        about: "the version that built it, its sections, what is legible; no weights, which it does not name",
+        sniff: tensorrt::sniff,
+        read: tensorrt::read,
+        join: None,
         write: None,
     },
 ];

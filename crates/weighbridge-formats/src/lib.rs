@@ -28,6 +28,7 @@ mod shards;
 #[allow(unsafe_code)]
 pub mod source;
 mod tar;
+mod tensorrt;
 mod tflite;
 mod wts;
 pub mod zip;

@@ -43,7 +43,7 @@ pub enum Attribute {
 }
 
 /// An operator applied to values.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Node {
     /// The node's own name; may be empty.
     pub name: String,

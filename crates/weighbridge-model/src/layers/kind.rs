@@ -2,12 +2,22 @@
 
 use std::collections::HashMap;
 
-use crate::{Model, Module, Node, TensorId, Value, roles};
+use super::tflite;
+use crate::{Attribute, Graph, Model, Module, Node, TensorId, Value, ValueId, roles};
 
 /// The node that first uses a tensor.
 pub(super) struct User<'a> {
     pub(super) path: String,
     node: &'a Node,
+    graph: &'a Graph,
+    weight: Option<TensorId>,
+}
+
+impl User<'_> {
+    /// Whether tensors of this operator make a layer whatever their names are.
+    pub(super) fn tells_path(&self) -> bool {
+        self.node.domain == tflite::DOMAIN
+    }
 }
 
 /// Operators whose tensors make a layer.
@@ -33,28 +43,52 @@ const LAYER_OPERATORS: &[&str] = &[
     "MatMulNBits",
 ];
 
-/// The layer-making node that uses each initializer; the first in file order.
+/// The layer-making node that uses each initializer; the first in file order. Bodies of control flow count.
 pub(super) fn graph_users(model: &Model) -> HashMap<TensorId, User<'_>> {
-    let Some(graph) = &model.graph else { return HashMap::new() };
-    let tensors: HashMap<_, _> = graph.initializers.iter().copied().collect();
     let mut users = HashMap::new();
-    for node in graph.nodes.iter().filter(|n| makes_layer(n)) {
-        for id in node.inputs.iter().flatten().filter_map(|v| tensors.get(v)) {
-            users.entry(*id).or_insert_with(|| User { path: node_path(model, node), node });
-        }
+    if let Some(graph) = &model.graph {
+        add_users(model, graph, &mut users);
     }
     users
 }
 
-/// In Caffe, whatever holds tensors is a layer.
-fn makes_layer(node: &Node) -> bool {
-    node.domain == "caffe" || LAYER_OPERATORS.contains(&node.op.as_str())
+fn add_users<'a>(model: &'a Model, graph: &'a Graph, users: &mut HashMap<TensorId, User<'a>>) {
+    let mut tensors: HashMap<ValueId, TensorId> = graph.initializers.iter().copied().collect();
+    for node in &graph.nodes {
+        let used: Vec<TensorId> =
+            node.inputs.iter().flatten().filter_map(|v| tensors.get(v).copied()).collect();
+        if tflite::hands_on(node) {
+            if let (Some(tensor), [Some(output)]) = (used.first(), &node.outputs[..]) {
+                tensors.insert(*output, *tensor);
+            }
+        } else if makes_layer(node) && !used.is_empty() {
+            let is_tflite = node.domain == tflite::DOMAIN;
+            let weight = if is_tflite { tflite::weight(model, &used) } else { None };
+            for id in used {
+                users.entry(id).or_insert_with(|| {
+                    let path =
+                        weight.map_or_else(|| node_path(graph, node), |w| model.tensor(w).name.clone());
+                    User { path, node, graph, weight }
+                });
+            }
+        }
+        for (_, attribute) in &node.attributes {
+            if let Attribute::Graph(body) = attribute {
+                add_users(model, body, users);
+            }
+        }
+    }
 }
 
-fn node_path(model: &Model, node: &Node) -> String {
+/// In Caffe and TensorFlow Lite, whatever holds tensors is a layer.
+fn makes_layer(node: &Node) -> bool {
+    node.domain == "caffe" || node.domain == tflite::DOMAIN || LAYER_OPERATORS.contains(&node.op.as_str())
+}
+
+fn node_path(graph: &Graph, node: &Node) -> String {
     let output = || {
         let value = node.outputs.iter().flatten().next()?;
-        Some(model.graph.as_ref()?.values.get(value.0 as usize)?.name.clone())
+        Some(graph.values.get(value.0 as usize)?.name.clone())
     };
     if node.name.is_empty() {
         output().unwrap_or_default()
@@ -82,6 +116,10 @@ pub(super) fn of(
         Some(user) if user.node.domain == "caffe" => {
             let first = tensors.first().map_or(&[][..], |&id| &model.tensor(id).shape);
             (super::caffe::kind(user.node, first), false)
+        }
+        Some(user) if user.node.domain == tflite::DOMAIN => {
+            let weight = user.weight.map_or(&[][..], |id| &model.tensor(id).shape);
+            (tflite::kind(user.node, user.graph, weight), false)
         }
         Some(user) => (from_operator(user.node, &facts), false),
         None => (from_names(path, &facts, &was), true),

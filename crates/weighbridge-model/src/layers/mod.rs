@@ -6,6 +6,7 @@
 mod blocks;
 mod caffe;
 mod kind;
+mod tflite;
 
 use std::collections::HashMap;
 
@@ -55,7 +56,9 @@ pub fn layers(model: &Model) -> Vec<Layer> {
     for id in ids {
         let name = &model.tensor(id).name;
         let node_path = by_graph.get(&id).map(|user| user.path.as_str());
+        let told = by_graph.get(&id).filter(|user| user.tells_path());
         let raw = match (layer_path(name), node_path) {
+            _ if told.is_some() => node_path.unwrap_or_default(),
             ("", Some(path)) => path,
             // Tensors of a bare dict that no module would name so: each by itself.
             ("", None) if !modules.contains_key("") && !kind::is_usual_leaf(name) => name,

@@ -152,6 +152,7 @@ fn brief(value: &Value) -> Option<String> {
         Value::Bool(b) => Some(b.to_string()),
         Value::Int(i) => Some(i.to_string()),
         Value::Float(x) => Some(units::figure(*x)),
+        Value::Bytes(n) => Some(units::bytes(*n)),
         Value::Str(s) if s.chars().count() <= 40 => Some(s.clone()),
         // Versions by domain and the like.
         Value::Map(entries) if entries.len() <= 3 => {
