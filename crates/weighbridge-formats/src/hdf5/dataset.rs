@@ -99,7 +99,7 @@ pub fn dataset(file: &File, messages: &[Message]) -> Result<Option<Dataset>> {
                     if bytes > most {
                         refuse(format!("{bytes} bytes of elements, of which {stored} are stored"))
                     } else {
-                        Arc::new(Chunked::new(file, shape, chunks, filters, fill, bytes, place()))
+                        Arc::new(Chunked::new(file, shape, chunks, filters, fill, bytes))
                     }
                 }
             }

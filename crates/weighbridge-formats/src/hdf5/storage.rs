@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use weighbridge_model::{CHUNK, ChunkVisitor, Error, Place, Result, Storage};
+use weighbridge_model::storage::check_range;
+use weighbridge_model::{CHUNK, ChunkVisitor, Error, Result, Storage};
 
 use super::chunks::{Chunk, Shape};
 use super::file::File;
@@ -19,7 +20,6 @@ pub struct Chunked {
     filters: Vec<Filter>,
     fill: Option<Vec<u8>>,
     len: u64,
-    place: Place,
 }
 
 impl Chunked {
@@ -31,9 +31,8 @@ impl Chunked {
         filters: Vec<Filter>,
         fill: Option<Vec<u8>>,
         len: u64,
-        place: Place,
     ) -> Self {
-        Chunked { source: file.source.clone(), base: file.base, shape, chunks, filters, fill, len, place }
+        Chunked { source: file.source.clone(), base: file.base, shape, chunks, filters, fill, len }
     }
 
     fn decoded(&self, chunk: &Chunk) -> Result<Vec<u8>> {
@@ -94,10 +93,7 @@ impl Storage for Chunked {
     }
 
     fn visit(&self, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
-        if range.start > range.end || range.end > self.len {
-            let what = format!("bytes {}..{} asked of {}", range.start, range.end, self.len);
-            return Err(Error::malformed(self.place.clone(), what));
-        }
+        check_range(&range, self.len)?;
         let shape = &self.shape;
         let row: u64 = shape.dims[1..].iter().product::<u64>() * shape.element;
         let across: u64 = shape.counts[1..].iter().product();

@@ -86,7 +86,8 @@ pub(super) fn read(
     Ok(Subgraph { graph, bodies })
 }
 
-/// Sets roles that element types tell: codes with scales are weights, other whole numbers are shapes, axes and indices.
+/// Sets roles that element types tell: codes with scales are weights, other whole numbers are shapes,
+/// axes and indices, and numbers alone are what operators compute with.
 pub(super) fn tell_roles(graph: &Graph, model: &mut Model) {
     for &(_, id) in &graph.initializers {
         let tensor = &mut model.tensors[id.0 as usize];
@@ -95,7 +96,7 @@ pub(super) fn tell_roles(graph: &Graph, model: &mut Model) {
         }
         let role = match (&tensor.layout, tensor.dtype) {
             (Layout::Quantized { .. }, _) | (_, DType::I4 | DType::I2 | DType::U4) => Role::Parameter,
-            (_, dtype) if !dtype.is_float() => Role::Constant,
+            (_, dtype) if !dtype.is_float() || tensor.shape.is_empty() => Role::Constant,
             _ => continue,
         };
         tensor.role = role;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::tflite;
+use super::{keras, tflite};
 use crate::{Attribute, Graph, Model, Module, Node, TensorId, Value, ValueId, roles};
 
 /// The node that first uses a tensor.
@@ -47,13 +47,20 @@ const LAYER_OPERATORS: &[&str] = &[
 pub(super) fn graph_users(model: &Model) -> HashMap<TensorId, User<'_>> {
     let mut users = HashMap::new();
     if let Some(graph) = &model.graph {
-        add_users(model, graph, &mut users);
+        add_users(model, graph, HashMap::new(), &mut users);
     }
     users
 }
 
-fn add_users<'a>(model: &'a Model, graph: &'a Graph, users: &mut HashMap<TensorId, User<'a>>) {
-    let mut tensors: HashMap<ValueId, TensorId> = graph.initializers.iter().copied().collect();
+/// Adds the users in a graph, some of whose values are tensors that were `given` to it.
+fn add_users<'a>(
+    model: &'a Model,
+    graph: &'a Graph,
+    given: HashMap<ValueId, TensorId>,
+    users: &mut HashMap<TensorId, User<'a>>,
+) {
+    let mut tensors = given;
+    tensors.extend(graph.initializers.iter().copied());
     for node in &graph.nodes {
         let used: Vec<TensorId> =
             node.inputs.iter().flatten().filter_map(|v| tensors.get(v).copied()).collect();
@@ -61,7 +68,7 @@ fn add_users<'a>(model: &'a Model, graph: &'a Graph, users: &mut HashMap<TensorI
             if let (Some(tensor), [Some(output)]) = (used.first(), &node.outputs[..]) {
                 tensors.insert(*output, *tensor);
             }
-        } else if makes_layer(node) && !used.is_empty() {
+        } else if makes_layer(node) && !tflite::is_control(node) && !used.is_empty() {
             let is_tflite = node.domain == tflite::DOMAIN;
             let weight = if is_tflite { tflite::weight(model, &used) } else { None };
             for id in used {
@@ -74,7 +81,7 @@ fn add_users<'a>(model: &'a Model, graph: &'a Graph, users: &mut HashMap<TensorI
         }
         for (_, attribute) in &node.attributes {
             if let Attribute::Graph(body) = attribute {
-                add_users(model, body, users);
+                add_users(model, body, tflite::given(node, body, &tensors), users);
             }
         }
     }
@@ -108,6 +115,16 @@ pub(super) fn of(
 ) -> (String, bool) {
     let facts = Facts::of(model, tensors);
     let was = std::mem::replace(before, before.after(&facts));
+    if model.format == "keras" {
+        let variable = |&id: &TensorId| (model.tensor(id).name.as_str(), model.tensor(id).shape.as_slice());
+        let variables: Vec<_> = tensors.iter().map(variable).collect();
+        if let Some(Module { class, attributes, .. }) = module {
+            return (keras::of_class(class, keras::strides(attributes), &variables), false);
+        }
+        if let Some(kind) = keras::of_names(&variables) {
+            return (kind, true);
+        }
+    }
     if let Some(module) = module {
         let class = module.class.rsplit('.').next().unwrap_or(&module.class);
         return (from_class(class, module, &facts), false);
@@ -188,7 +205,7 @@ impl<'a> Facts<'a> {
     /// The weight's shape: by its usual name, otherwise the shape with the most dimensions.
     fn weight(&self) -> &'a [u64] {
         let named = self.leaves.get("weight").or_else(|| self.leaves.get("qweight")).copied();
-        named.unwrap_or_else(|| self.leaves.values().copied().max_by_key(|s| s.len()).unwrap_or(&[]))
+        named.unwrap_or_else(|| self.leaves.values().copied().max_by_key(|s| (s.len(), *s)).unwrap_or(&[]))
     }
 
     fn has(&self, leaf: &str) -> bool {
@@ -213,7 +230,8 @@ pub(super) fn sizes(value: Option<&Value>) -> Option<String> {
     }
 }
 
-fn kernel(shape: &[u64]) -> String {
+/// The last sizes of a convolution's weight in torch's order; equal ones are written once.
+pub(super) fn kernel(shape: &[u64]) -> String {
     let sizes = shape.get(2..).unwrap_or(&[]);
     if sizes.windows(2).all(|w| w[0] == w[1]) {
         sizes.first().map(u64::to_string).unwrap_or_default()
@@ -241,10 +259,6 @@ pub(super) fn convolution(shape: &[u64], transposed: bool, stride: Option<String
 fn from_class(class: &str, module: &Module, facts: &Facts<'_>) -> String {
     let weight = facts.weight();
     let attribute = |name: &str| module.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v);
-    // Keras writes the dimensions with a capital D, and keeps its kernels the other way round.
-    if class.contains("Conv") && ["1D", "2D", "3D"].iter().any(|d| class.contains(d)) {
-        return format!("{class}{}", keras_convolution(class, weight, sizes(attribute("strides"))));
-    }
     if class.contains("Conv") && weight.len() >= 3 {
         let groups = int(module, "groups").and_then(|g| u64::try_from(g).ok()).unwrap_or(1);
         let transposed = class.contains("Transpose");
@@ -266,23 +280,6 @@ fn from_class(class: &str, module: &Module, facts: &Facts<'_>) -> String {
         Some([n]) => format!("{class} {n}"),
         _ => class.to_owned(),
     }
-}
-
-/// `in->out kK [sS]` of a Keras kernel `[spatial…, in, out]`, or transposed `[spatial…, out, in]`; depthwise ones
-/// tell no outputs.
-fn keras_convolution(class: &str, shape: &[u64], stride: Option<String>) -> String {
-    let [spatial @ .., a, b] = shape else { return String::new() };
-    let torch_order: Vec<u64> = [*b, *a].into_iter().chain(spatial.iter().copied()).collect();
-    let mut text = match class {
-        _ if class.contains("Depthwise") || class.contains("Separable") => format!(" {a}"),
-        _ if class.contains("Transpose") => format!(" {b}->{a}"),
-        _ => format!(" {a}->{b}"),
-    };
-    text += &format!(" k{}", kernel(&torch_order));
-    if let Some(stride) = stride.filter(|s| s != "1") {
-        text += &format!(" s{stride}");
-    }
-    text
 }
 
 fn from_operator(node: &Node, facts: &Facts<'_>) -> String {

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod caffe;
+mod keras;
 mod kind;
 mod tflite;
 
@@ -30,10 +31,6 @@ pub struct Layer {
 
 /// Last segments that make a tensor part of the layer named by what stands before them.
 fn layer_path(name: &str) -> &str {
-    // Keras numbers the variables of a layer below it.
-    if let Some((path, _)) = name.rsplit_once("/vars/") {
-        return path;
-    }
     // bitsandbytes keeps `x.weight.absmax` and `x.weight.quant_state.…` beside `x.weight`.
     let name = name.find(".weight.").map_or(name, |at| &name[..at + ".weight".len()]);
     roles::split(name).0
@@ -51,6 +48,11 @@ pub fn layers(model: &Model) -> Vec<Layer> {
     let modules: HashMap<&str, usize> =
         model.modules.iter().enumerate().map(|(i, m)| (m.path.as_str(), i)).collect();
 
+    let classes: HashMap<&str, &str> = match model.format {
+        "keras" => model.modules.iter().map(|m| (m.path.as_str(), m.class.as_str())).collect(),
+        _ => HashMap::new(),
+    };
+
     let mut groups: Vec<(String, String, Vec<TensorId>)> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
     for id in ids {
@@ -59,6 +61,7 @@ pub fn layers(model: &Model) -> Vec<Layer> {
         let told = by_graph.get(&id).filter(|user| user.tells_path());
         let raw = match (layer_path(name), node_path) {
             _ if told.is_some() => node_path.unwrap_or_default(),
+            _ if model.format == "keras" => keras::layer_path(name, &classes),
             ("", Some(path)) => path,
             // Tensors of a bare dict that no module would name so: each by itself.
             ("", None) if !modules.contains_key("") && !kind::is_usual_leaf(name) => name,

@@ -1,5 +1,7 @@
 //! TensorFlow Lite's layers: which of an operator's tensors is the weight, and what it and the operator show.
 
+use std::collections::HashMap;
+
 use super::kind::{convolution, sizes};
 use crate::{Dim, Graph, Model, Node, Role, TensorId, Value, ValueId, element_count};
 
@@ -9,6 +11,29 @@ pub(super) const DOMAIN: &str = "tflite";
 /// Whether an operator only hands a tensor on in another form: what uses its result uses the tensor.
 pub(super) fn hands_on(node: &Node) -> bool {
     node.domain == DOMAIN && matches!(node.op.as_str(), "DEQUANTIZE" | "DENSIFY")
+}
+
+/// Whether an operator runs other subgraphs, which use its tensors in its stead.
+pub(super) fn is_control(node: &Node) -> bool {
+    const OPERATORS: &[&str] = &["IF", "WHILE", "CALL", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE"];
+    node.domain == DOMAIN && OPERATORS.contains(&node.op.as_str())
+}
+
+/// Values of a body that are tensors of the operator that runs it. What a loop changes is not.
+pub(super) fn given(
+    node: &Node,
+    body: &Graph,
+    tensors: &HashMap<ValueId, TensorId>,
+) -> HashMap<ValueId, TensorId> {
+    if !is_control(node) {
+        return HashMap::new();
+    }
+    // The first input of a choice is what it depends on.
+    let operands = node.inputs.iter().skip(usize::from(node.op == "IF"));
+    let is_loop = node.op.ends_with("WHILE");
+    let pairs = body.inputs.iter().enumerate().zip(operands);
+    let kept = pairs.filter(|&((i, value), _)| !is_loop || body.outputs.get(i) == Some(value));
+    kept.filter_map(|((_, value), operand)| Some((*value, *tensors.get(operand.as_ref()?)?))).collect()
 }
 
 /// The weight among the tensors that an operator uses: of those that are no shapes and indices, the first with the

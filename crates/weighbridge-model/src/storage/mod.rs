@@ -113,6 +113,9 @@ pub fn identity(storage: &Arc<dyn Storage>) -> usize {
 }
 
 /// Refuses a range that leaves a storage of `len` bytes.
+///
+/// # Errors
+/// [`Error::Malformed`] with both.
 pub fn check_range(range: &Range<u64>, len: u64) -> Result<()> {
     if range.start <= range.end && range.end <= len {
         return Ok(());
