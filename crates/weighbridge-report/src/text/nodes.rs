@@ -18,7 +18,8 @@ pub(super) fn table(graph: &Graph) -> Option<Table> {
         Table::new(&[("layer", false), ("kind", false), ("settings", false), ("from", false), ("to", false)]);
     for node in &graph.nodes {
         let name = |id: &ValueId| graph.values.get(id.0 as usize).map_or("", |v| v.name.as_str());
-        let names = |ids: &[Option<ValueId>]| cut(&ids.iter().flatten().map(name).collect::<Vec<_>>().join(" "));
+        let names =
+            |ids: &[Option<ValueId>]| cut(&ids.iter().flatten().map(name).collect::<Vec<_>>().join(" "));
         table.row(vec![
             node.name.as_str().into(),
             node.op.as_str().into(),
