@@ -14,6 +14,7 @@ from onnx import TensorProto
 from safetensors.torch import save
 
 import cases_caffe
+import cases_hostile_tf
 import cases_gguf
 import cases_pytorch
 import nets
@@ -62,6 +63,7 @@ def cases(rng):
         | hostile_pytorch(rng)
         | older_pytorch()
         | hostile_gguf()
+        | cases_hostile_tf.cases()
     )
 
 

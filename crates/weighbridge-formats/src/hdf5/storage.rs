@@ -1,4 +1,5 @@
-//! A dataset in chunks, as a storage: one row of chunks at a time is put together, never the whole.
+//! Datasets as storages: in chunks, of which one row at a time is put together, never the whole; and never written, all
+//! of whose elements are the fill value.
 
 use std::ops::Range;
 
@@ -120,6 +121,42 @@ impl Storage for Chunked {
                 visitor(at, piece)?;
                 at += piece.len() as u64;
             }
+        }
+        Ok(())
+    }
+}
+
+/// One value over and over.
+#[derive(Debug)]
+pub struct Filled {
+    fill: Vec<u8>,
+    len: u64,
+}
+
+impl Filled {
+    /// `len` bytes of the value, which is not empty.
+    pub fn new(fill: Vec<u8>, len: u64) -> Self {
+        Filled { fill, len }
+    }
+}
+
+impl Storage for Filled {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn visit(&self, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
+        check_range(&range, self.len)?;
+        let skip = (range.start % self.fill.len().max(1) as u64) as usize;
+        let longest = (CHUNK - CHUNK % self.fill.len().max(1)).max(1) as u64;
+        let piece = longest.min(range.end - range.start) as usize;
+        let bytes: Vec<u8> = self.fill.iter().copied().cycle().skip(skip).take(piece).collect();
+        let mut at = range.start;
+        while at < range.end {
+            // Whole values a piece, so that each piece begins at the same place within a value.
+            let n = (range.end - at).min(longest) as usize;
+            visitor(at, &bytes[..n])?;
+            at += n as u64;
         }
         Ok(())
     }

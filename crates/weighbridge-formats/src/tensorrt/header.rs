@@ -56,6 +56,8 @@ impl Header {
         } else if let Some(number) = u32::try_from(long).ok().filter(|&n| u64::from(n) > SECTIONS) {
             header.serialization = Some(number);
             header.len = length;
+        } else if long > SECTIONS {
+            return Ok(header);
         } else {
             header.len = length;
             header.version = bytes.get(24..28).and_then(version);

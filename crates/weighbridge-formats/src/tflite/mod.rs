@@ -45,7 +45,14 @@ struct Buffers<'a> {
     source: &'a Source,
     places: Vec<(u64, u64)>,
     storages: HashMap<u32, Arc<dyn Storage>>,
+    /// Elements that sparse tensors may still have.
+    elements: u64,
 }
+
+/// Elements of sparse tensors for each byte of the file: real ones have one in ten, or more.
+const EXPANSION: u64 = 64;
+/// As many more whatever is stored.
+const SLACK: u64 = 1 << 22;
 
 impl<'a> Buffers<'a> {
     fn read(source: &'a Source, root: &Table<'_>) -> Result<Self> {
@@ -60,7 +67,8 @@ impl<'a> Buffers<'a> {
                 _ => (0, 0),
             });
         }
-        Ok(Buffers { source, places, storages: HashMap::new() })
+        let elements = source.len().saturating_mul(EXPANSION).saturating_add(SLACK);
+        Ok(Buffers { source, places, storages: HashMap::new(), elements })
     }
 
     /// The bytes of a buffer; `None` where it has none.

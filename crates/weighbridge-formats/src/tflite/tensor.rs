@@ -10,7 +10,6 @@ use weighbridge_model::{
 use super::{Buffers, sparse};
 use crate::flatbuffer::Table;
 use crate::refused::Refused;
-use crate::source::Source;
 
 /// A value of a subgraph, with the tensor that gives it.
 pub(super) struct SubgraphValue {
@@ -68,7 +67,7 @@ pub(super) fn read(
                     let (asked, allowed) = (limits.items.saturating_add(1), limits.items);
                     return Err(Error::Limit { place, what: "tensors", asked, allowed });
                 }
-                let storage = dense(&table, dtype, &shape, storage, buffers.source, &place, model)?;
+                let storage = dense(&table, dtype, &shape, storage, buffers, &place, model)?;
                 let tensor = with_bytes(&table, &name, dtype, &shape, storage, &place, model)?;
                 Some(model.push(tensor))
             }
@@ -99,16 +98,25 @@ fn dense(
     dtype: DType,
     shape: &[u64],
     storage: Arc<dyn Storage>,
-    source: &Source,
+    buffers: &mut Buffers<'_>,
     place: &Place,
     model: &mut Model,
 ) -> Result<Arc<dyn Storage>> {
     let Some(sparsity) = table.table(6)? else { return Ok(storage) };
     let stored = storage.len();
-    let what = if dtype.is_sub_byte() || dtype == DType::Str {
+    let left = element_count(shape).and_then(|n| buffers.elements.checked_sub(n));
+    let what = if let Some(left) = left {
+        buffers.elements = left;
+        None
+    } else {
+        Some("all sparse tensors together have too many zeros for a file of this size".to_owned())
+    };
+    let what = if let Some(what) = what {
+        what
+    } else if dtype.is_sub_byte() || dtype == DType::Str {
         format!("sparse elements of {dtype}")
     } else {
-        match sparse::storage(&sparsity, source, shape, storage, dtype.chunk_bytes() as u64, place) {
+        match sparse::storage(&sparsity, buffers.source, shape, storage, dtype.chunk_bytes() as u64, place) {
             Err(Error::Unsupported { what, .. }) => what,
             found => return found,
         }
