@@ -13,7 +13,7 @@ import numpy as np
 
 import truth
 
-VERSIONS = {"earliest": "earliest", "latest": "latest", "v110": ("v110", "v110"), "v108": ("v108", "v108")}
+VERSIONS = {"earliest": "earliest", "latest": "latest", "v110": ("v110", "v110")}
 
 
 def write(folder, seed):
@@ -90,7 +90,7 @@ def fill(file, rng):
     file["scalar"] = np.float32(rng.standard_normal())
     file["nothing"] = np.zeros((0, columns), "f4")
     file.create_dataset("empty", dtype="f4")
-    chunks = {"chunks": (int(rng.integers(1, rows)), int(rng.integers(1, columns)))}
+    chunks = {"chunks": (int(rng.integers(3, rows)), int(rng.integers(3, columns)))}
     filters = {
         "plain": {},
         "gzip": {"compression": "gzip"},
