@@ -7,6 +7,8 @@ from pathlib import Path
 FUZZ = Path(__file__).parent
 CORPUS = FUZZ.parent / "tests/corpus"
 LARGEST = 1 << 16
+# How names of hostile files begin.
+HOSTILE = {"tfl": "tflite", "h5": "keras", "trt": "tensorrt"}
 
 
 def put(target, name, content):
@@ -31,7 +33,9 @@ for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != "
             print(f"{name}: {fault}")
     elif name.startswith("pytorch-") or any(kind in name for kind in ("legacy", "tar", "pickle")):
         put("pytorch", name, content)
-    elif format := next((format for format in ("numpy", "tflite", "keras", "wts", "gguf", "tensorflow") if name.startswith(format)), None):
+    elif format := next((format for format in ("numpy", "tflite", "tensorrt", "keras", "wts", "gguf", "tensorflow") if name.startswith(format)), None):
+        put(format, name, content)
+    elif format := next((format for kind, format in HOSTILE.items() if name.startswith(f"hostile-{kind}_")), None):
         put(format, name, content)
     elif "onnx" in name:
         put("onnx", name, content)

@@ -3,6 +3,7 @@
 Nothing that pip installs writes Caffe's files. The runtime, which comes with onnx, is what Caffe writes them with; the
 fields' numbers are facts of the format."""
 
+import h5py
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
@@ -58,6 +59,34 @@ FIELDS = {
 V1_TYPES = {"Convolution": 4, "InnerProduct": 14, "Pooling": 17, "ReLU": 18, "Softmax": 20, "Deconvolution": 39}
 V1_NAMES = {4: "CONVOLUTION", 14: "INNER_PRODUCT", 17: "POOLING", 18: "RELU", 20: "SOFTMAX", 39: "DECONVOLUTION"}
 V0_TYPES = {"Convolution": "conv", "InnerProduct": "innerproduct", "ReLU": "relu", "Softmax": "softmax"}
+
+
+NET_OF_HDF5 = """layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "block/conv" type: "Convolution" bottom: "x" top: "c"
+        convolution_param { num_output: %d kernel_size: 3 } }
+layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" }
+"""
+
+
+def in_hdf5(folder, rng):
+    """Weights as Caffe's snapshots in HDF5 have them: by layer and number, with gradients."""
+    width = int(rng.integers(2, 7))
+    blobs = {
+        "block/conv": [rng.standard_normal((width, 3, 3, 3)), rng.standard_normal(width)],
+        "bn": [rng.standard_normal(width), rng.random(width), rng.random(1)],
+    }
+    path = folder / "weights.caffemodel.h5"
+    entries = []
+    with h5py.File(path, "w") as file:
+        for layer, arrays in blobs.items():
+            for i, array in enumerate(arrays):
+                array = array.astype("f4")
+                file[f"data/{layer}/{i}"] = array
+                file[f"diff/{layer}/{i}"] = np.zeros_like(array)
+                entries.append(truth.of_numpy(f"{layer}/{i}", array))
+    net = folder / "weights_in_hdf5.prototxt"
+    net.write_text(NET_OF_HDF5 % width)
+    truth.write(path, entries, format="caffemodel", prototxt=net.name)
 
 
 def messages():
@@ -294,6 +323,7 @@ def write(folder, seed):
     """Writes every case into `folder`; another seed gives other values and shapes."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
+    in_hdf5(folder, np.random.default_rng([seed, 5]))
 
     def put(name, data, entries, net=None, **about):
         path = folder / f"{name}.caffemodel"

@@ -14,6 +14,7 @@ from onnx import TensorProto
 from safetensors.torch import save
 
 import cases_caffe
+import cases_hostile_tf
 import cases_gguf
 import cases_pytorch
 import hostile_tensorflow
@@ -64,6 +65,7 @@ def cases(rng):
         | older_pytorch()
         | hostile_gguf()
         | hostile_tensorflow.cases()
+        | cases_hostile_tf.cases()
     )
 
 

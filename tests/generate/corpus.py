@@ -1,4 +1,4 @@
-"""Writes tests/corpus: small files made by torch, safetensors and onnx, each with what must be read from it."""
+"""Writes tests/corpus: small files made by the real frameworks, each with what must be read from it."""
 
 import argparse
 import sys
@@ -10,11 +10,14 @@ sys.path.insert(0, str(TESTS / "python"))
 import cases_caffe  # noqa: E402
 import cases_gguf  # noqa: E402
 import cases_hostile  # noqa: E402
+import cases_keras  # noqa: E402
 import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
 import cases_tensorflow  # noqa: E402
+import cases_tensorrt  # noqa: E402
+import cases_tflite  # noqa: E402
 import cases_wts  # noqa: E402
 
 FAMILIES = {
@@ -26,6 +29,9 @@ FAMILIES = {
     "wts": cases_wts.write,
     "gguf": cases_gguf.write,
     "tensorflow": cases_tensorflow.write,
+    "tensorrt": cases_tensorrt.write,
+    "tflite": cases_tflite.write,
+    "keras": cases_keras.write,
     "hostile": cases_hostile.write,
 }
 

@@ -14,7 +14,9 @@ from pathlib import Path
 import weigh
 
 CORPUS = weigh.ROOT / "tests" / "corpus"
-FAMILIES = ("pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras", "wts", "gguf", "tensorflow")
+FAMILIES = (
+    "pytorch", "safetensors", "onnx", "caffe", "tflite", "numpy", "keras", "wts", "gguf", "tensorflow", "tensorrt",
+)  # fmt: skip
 # Files that are no models.
 ELSEWHERE = ("hostile",)
 

@@ -1,4 +1,4 @@
-"""Fresh random files of every kind, written by torch, safetensors and onnx, read back through weigh and compared."""
+"""Fresh random files of every kind, written by the real frameworks, read back through weigh and compared."""
 
 import argparse
 import secrets
@@ -13,12 +13,15 @@ from cases import run
 sys.path.insert(0, str(weigh.ROOT / "tests" / "generate"))
 
 import cases_caffe  # noqa: E402
+import cases_keras  # noqa: E402
 import cases_numpy  # noqa: E402
 import cases_gguf  # noqa: E402
 import cases_onnx  # noqa: E402
 import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
 import cases_tensorflow  # noqa: E402
+import cases_tensorrt  # noqa: E402
+import cases_tflite  # noqa: E402
 import cases_wts  # noqa: E402
 
 FAMILIES = {
@@ -30,6 +33,9 @@ FAMILIES = {
     "wts": cases_wts,
     "gguf": cases_gguf,
     "tensorflow": cases_tensorflow,
+    "tensorrt": cases_tensorrt,
+    "tflite": cases_tflite,
+    "keras": cases_keras,
 }
 
 

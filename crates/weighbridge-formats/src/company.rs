@@ -12,15 +12,11 @@ const DOWNLOAD: &str = "download it again, and look at what the server answered"
 const LATER: &str = "this format is not read yet; export to .pth, .safetensors or .onnx";
 const UNPACK: &str = "unpack it, and name the model that is in it";
 const WEIGHTS: &str = "name the model's weight file, or its folder";
-const ENGINE: &str = "what is in an engine is not read yet: name the model that it was built from";
 
 /// What a file begins with, at which byte; what it is; what would help. The first that fits is taken.
 const SIGNATURES: &[(&[u8], usize, &str, &str)] = &[
     (b"lmgg", 0, "a GGML model of before GGUF", LATER),
     (b"tjgg", 0, "a GGML model of before GGUF (GGJT)", LATER),
-    (b"ptrt", 0, "a TensorRT engine", ENGINE),
-    (b"ftrt", 0, "a TensorRT engine", ENGINE),
-    (b"vtrt", 0, "a TensorRT engine", ENGINE),
     (b"RKNN", 0, "an RKNN model (Rockchip)", LATER),
     (b"\x1f\x8b", 0, "a gzip archive", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", 0, "a 7-Zip archive", UNPACK),
@@ -139,7 +135,6 @@ mod tests {
             (b"\x89PNG\r\n\x1a\n\0", "PNG"),
             (b"RIFF\x24\0\0\0WAVEfmt ", "WAV"),
             (b"\x7fELF\x02\x01", "ELF"),
-            (b"ftrt\0\0", "TensorRT engine"),
             (b"import torch\n", "Python code"),
             ("мир, words\n".as_bytes(), "a text file"),
             (&"мир".as_bytes()[..5], "a text file"),

@@ -126,6 +126,11 @@ impl<'a> Table<'a> {
         Ok(self.scalar::<1>(slot)?.map_or(0, |b| b[0]))
     }
 
+    /// An `f32`, or 0.
+    pub fn f32(&self, slot: u16) -> Result<f32> {
+        Ok(self.scalar(slot)?.map_or(0.0, f32::from_le_bytes))
+    }
+
     /// An `i32`, or what its default is.
     pub fn i32(&self, slot: u16, default: i32) -> Result<i32> {
         Ok(self.scalar(slot)?.map_or(default, i32::from_le_bytes))
@@ -177,6 +182,15 @@ impl<'a> Table<'a> {
         self.flat.spend(at, count * N as u64)?;
         let bytes = self.flat.source.window(at, count * N as u64)?;
         Ok(bytes.as_chunks::<N>().0.iter().map(|&b| read(b)).collect())
+    }
+
+    /// Where a vector of elements of `width` bytes stands in the source, and how many there are.
+    pub fn elements(&self, slot: u16, width: u64) -> Result<Option<(u64, u64)>> {
+        let found = self.vector(slot, width)?;
+        if let Some((at, count)) = found {
+            self.flat.spend(at, count * width)?;
+        }
+        Ok(found)
     }
 
     /// A vector of `i32`; empty where there is none.

@@ -6,7 +6,7 @@ use weighbridge_model::{Error, Limits, Model, Place, Result, Tensor, nearest_or_
 
 use crate::plan::{Plan, WriteOptions};
 use crate::source::{Access, Source};
-use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tensorflow, tflite, wts};
+use crate::{caffe, gguf, keras, numpy, onnx, pytorch, safetensors, tensorflow, tensorrt, tflite, wts};
 
 /// How sure a look at the content is. Stronger wins; ties go to the earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,9 +107,9 @@ pub const FORMATS: &[Format] = &[
     Format {
         id: "caffe",
         name: "Caffe",
-        extensions: &["caffemodel", "prototxt", "solverstate", "binaryproto"],
+        extensions: &["caffemodel", "prototxt", "solverstate", "binaryproto", "h5"],
         variants: &[],
-        about: "weights and nets of all generations, alone or as a pair; solver states, mean images",
+        about: "weights and nets of all generations, alone or as a pair, in HDF5 too; solver states, mean images",
         sniff: caffe::sniff,
         read: caffe::read,
         join: Some(caffe::join),
@@ -121,7 +121,7 @@ pub const FORMATS: &[Format] = &[
         name: "TensorFlow Lite",
         extensions: &["tflite", "lite"],
         variants: &[],
-        about: "tensors with data of every subgraph, scales and zero points; the operators",
+        about: "tensors of every subgraph, sparse ones too, scales and zero points; the operators",
         sniff: tflite::sniff,
         read: tflite::read,
         join: None,
@@ -190,6 +190,16 @@ pub const FORMATS: &[Format] = &[
         join: Some(gguf::join),
         graph: false,
         write: Some(gguf::write),
+    },
+    Format {
+        id: "tensorrt",
+        name: "TensorRT engine",
+        extensions: &["engine", "plan", "trt"],
+        about: "the version that built it, its sections, what is legible; no weights, which it does not name",
+        sniff: tensorrt::sniff,
+        read: tensorrt::read,
+        join: None,
+        write: None,
     },
 ];
 

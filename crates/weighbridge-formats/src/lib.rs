@@ -29,6 +29,7 @@ mod shards;
 pub mod source;
 mod tar;
 mod tensorflow;
+mod tensorrt;
 mod tflite;
 mod ties;
 mod typed;

@@ -99,6 +99,20 @@ pub fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or(("", name))
 }
 
+/// A name as path segments and what it ends in, for a tree. TensorFlow's formats and HDF5 separate with `/`, and where
+/// TensorFlow Lite joins names of operators that became one, the first of them is the path.
+pub fn path<'a>(name: &'a str, format: &str) -> (Vec<&'a str>, &'a str) {
+    let separator = match format {
+        "keras" | "tflite" | "tensorflow" => '/',
+        _ => '.',
+    };
+    let first = name.split(';').next().filter(|_| separator == '/').unwrap_or(name);
+    match first.rsplit_once(separator) {
+        Some((path, leaf)) => (path.split(separator).collect(), &name[first.len() - leaf.len()..]),
+        None => (Vec::new(), name),
+    }
+}
+
 /// Replaces guessed roles by better guesses; roles that the file told stay.
 pub fn assign(model: &mut Model) {
     let roles: Vec<Option<Role>> = {
@@ -159,6 +173,14 @@ pub fn is_data_parallel<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_told_by_the_formats_separator() {
+        assert_eq!(path("a.b/c.d", "pytorch"), (vec!["a", "b/c"], "d"));
+        assert_eq!(path("a/b.c/d:0", "keras"), (vec!["a", "b.c"], "d:0"));
+        assert_eq!(path("a/b;a/c", "tflite"), (vec!["a"], "b;a/c"));
+        assert_eq!(path("a", "keras"), (vec![], "a"));
+    }
 
     #[test]
     fn wrappers_are_seen_through_anywhere_and_module_only_at_the_front() {

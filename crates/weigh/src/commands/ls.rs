@@ -57,8 +57,7 @@ fn table(model: &Model, tensors: &[&Tensor], hashes: Option<&[Option<String>]>, 
     let names = roles::Names::of(&model.tensors);
     let mut open: Vec<&str> = Vec::new();
     for (i, tensor) in tensors.iter().enumerate() {
-        let mut segments: Vec<&str> = tensor.name.split('.').collect();
-        let leaf = segments.pop().unwrap_or_default();
+        let (segments, leaf) = roles::path(&tensor.name, model.format);
         let name = if tree && segments.len() <= DEEPEST {
             let shared = open.iter().zip(&segments).take_while(|(a, b)| a == b).count();
             for (depth, segment) in segments.iter().enumerate().skip(shared) {

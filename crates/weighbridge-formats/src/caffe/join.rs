@@ -12,7 +12,7 @@ use super::names::{blob_name, full};
 use super::net::{Layer, Net};
 use super::settings::each;
 use super::sniff::{self, What};
-use super::{binary, from_text};
+use super::{binary, from_text, hdf5};
 use crate::format::ReadOptions;
 use crate::source::Source;
 
@@ -24,8 +24,8 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
     let what =
         sources.iter().map(|s| Ok(sniff::what(s)?.map(|(what, _)| what))).collect::<Result<Vec<_>>>()?;
     let (net, weights) = match (sources, what.as_slice()) {
-        ([net, weights], [Some(What::Text), Some(What::Net)]) => (net, weights),
-        ([weights, net], [Some(What::Net), Some(What::Text)]) => (net, weights),
+        ([net, weights], [Some(What::Text), Some(What::Net | What::Hdf5)]) => (net, weights),
+        ([weights, net], [Some(What::Net | What::Hdf5), Some(What::Text)]) => (net, weights),
         _ => {
             let told = sources.iter().zip(&what).map(|(s, w)| format!("{} is {}", s.name(), said(*w)));
             let what = format!(
@@ -37,9 +37,14 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
     };
     let limits = &options.limits;
     let (mut net_of_text, inner) = from_text::read(net, limits)?;
-    let (weights_net, mut model) = binary::read(weights, limits)?;
+    let in_hdf5 = what.contains(&Some(What::Hdf5));
+    let read_weights = if in_hdf5 { hdf5::read } else { binary::read };
+    let (weights_net, mut model) = read_weights(weights, limits)?;
     model.findings.extend(inner.findings);
     let unused = pair(&mut net_of_text, &weights_net, &mut model, net.name(), weights.name());
+    if in_hdf5 {
+        name_blobs(&net_of_text, &mut model);
+    }
     if net_of_text.name.is_empty() {
         net_of_text.name.clone_from(&weights_net.name);
     }
@@ -56,6 +61,20 @@ pub fn join(sources: &[Source], options: &ReadOptions) -> Result<Model> {
     Ok(model)
 }
 
+/// Names blobs whose file does not know their layers' types.
+fn name_blobs(net: &Net, model: &mut Model) {
+    for layer in &net.layers {
+        for (i, &id) in layer.blobs.iter().enumerate() {
+            let (leaf, role) = blob_name(&layer.kind, layer.bottoms.len(), layer.blobs.len(), i);
+            let tensor = &mut model.tensors[id.0 as usize];
+            tensor.name = full(&layer.name, &leaf);
+            if let Some(role) = role {
+                (tensor.role, tensor.role_guessed) = (role, false);
+            }
+        }
+    }
+}
+
 fn said(what: Option<What>) -> &'static str {
     match what {
         Some(What::Net) => "a net in binary",
@@ -63,6 +82,7 @@ fn said(what: Option<What>) -> &'static str {
         Some(What::Solver) => "a solver's settings",
         Some(What::State) => "a solver's state",
         Some(What::Blob) => "a single blob",
+        Some(What::Hdf5) => "weights in HDF5",
         None => "none of Caffe's files",
     }
 }

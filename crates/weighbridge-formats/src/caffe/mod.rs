@@ -33,6 +33,8 @@
 //! A solver's state has its iteration in field 1, the weights' file in 2 and its history in 3, a blob each. A blob
 //! alone is a file too: `mean.binaryproto`.
 //!
+//! Weights may be in HDF5 instead (`.caffemodel.h5`): `hdf5.rs` has their layout.
+//!
 //! Tensors are named by layer and type: `conv1.weight`, `conv1.bias`, `bn1.running_mean`; of types that are not
 //! known, `layer.blob0`. Layers with their types and blobs in order are in the metadata.
 //!
@@ -53,6 +55,7 @@ mod blob;
 mod encode;
 mod from_text;
 mod graph;
+mod hdf5;
 mod join;
 mod names;
 mod net;
@@ -111,6 +114,11 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
         }
         What::State => state(source, limits),
         What::Blob => single(source, limits),
+        What::Hdf5 => {
+            let (net, mut model) = hdf5::read(source, limits)?;
+            net.describe(&mut model, "weights in HDF5");
+            Ok(model)
+        }
         What::Net => {
             let (net, mut model) = binary::read(source, limits)?;
             if net.layers.is_empty() {

@@ -2,7 +2,7 @@
 
 use weighbridge_model::Result;
 
-use super::text;
+use super::{hdf5, text};
 use crate::format::Confidence;
 use crate::protobuf::{Field, Message, Wire};
 use crate::source::Source;
@@ -29,6 +29,8 @@ pub(super) enum What {
     State,
     /// One blob in binary.
     Blob,
+    /// Weights in HDF5.
+    Hdf5,
 }
 
 /// Whether this is one of Caffe's files. One that is cut short or damaged further on is still recognised, so that
@@ -47,6 +49,9 @@ pub(super) fn what(source: &Source) -> Result<Option<(What, Confidence)>> {
         return Ok(of_text(source, &head));
     }
     drop(head);
+    if hdf5::is(source)? {
+        return Ok(Some((What::Hdf5, Confidence::Certain)));
+    }
     Ok(match net(source)? {
         Some(confidence) => Some((What::Net, confidence)),
         None if is_state(source) => Some((What::State, Confidence::Likely)),

@@ -10,7 +10,7 @@ use super::datatype::{self, Datatype};
 use super::file::File;
 use super::filters::{self, Filter};
 use super::header::Message;
-use super::storage::Chunked;
+use super::storage::{Chunked, Filled};
 use crate::refused::Refused;
 
 const SPACE: u16 = 1;
@@ -61,11 +61,11 @@ pub fn dataset(file: &File, messages: &[Message]) -> Result<Option<Dataset>> {
     };
     let fill = fill(file, of(FILL), of(OLD_FILL), datatype.size)?;
     let unwritten = || -> Result<Arc<dyn Storage>> {
-        if bytes > SLAB {
+        if bytes > SLAB || !file.expands(bytes) {
             return Ok(refuse(format!("{bytes} bytes that were never written")));
         }
         let fill = fill.clone().unwrap_or_else(|| vec![0; datatype.size.min(bytes) as usize]);
-        Ok(Arc::new(weighbridge_model::Memory::new(repeated(&fill, bytes))))
+        Ok(Arc::new(Filled::new(fill, bytes)))
     };
     let mut kept = (!filters.is_empty()).then(|| filters::describe(&filters));
     let storage = if of(EXTERNAL).is_some() {
@@ -96,21 +96,16 @@ pub fn dataset(file: &File, messages: &[Message]) -> Result<Option<Dataset>> {
                     let chunks = chunks::read(file, &shape, &index, address, filtered)?;
                     let stored = chunks.iter().map(|c| c.size).fold(0u64, u64::saturating_add);
                     let most = stored.saturating_mul(file.limits.inflate_ratio).saturating_add(16 << 20);
-                    if bytes > most {
+                    if bytes > most || !file.expands(bytes) {
                         refuse(format!("{bytes} bytes of elements, of which {stored} are stored"))
                     } else {
-                        Arc::new(Chunked::new(file, shape, chunks, filters, fill, bytes, place()))
+                        Arc::new(Chunked::new(file, shape, chunks, filters, fill, bytes))
                     }
                 }
             }
         }
     };
     Ok(Some(Dataset { datatype, shape, storage, kept }))
-}
-
-/// `fill` over and over, `bytes` long.
-fn repeated(fill: &[u8], bytes: u64) -> Vec<u8> {
-    fill.iter().copied().cycle().take(bytes as usize).collect()
 }
 
 /// The fill value, where one is stored.

@@ -27,7 +27,11 @@ pub struct File {
     /// Address of the root group's header.
     pub root: u64,
     allowance: Cell<u64>,
+    expansion: Cell<u64>,
 }
+
+/// Bytes of elements that need not be stored, whatever the file's size.
+const UNSTORED: u64 = 16 << 20;
 
 /// Where the signature stands, in a file that begins at `start`.
 pub fn signature_at(source: &Source, start: u64) -> Result<Option<u64>> {
@@ -78,7 +82,17 @@ impl File {
         let root = bytes.uint(offsets)?;
         let allowance = source.len().saturating_mul(8).saturating_add(1 << 20);
         let allowance = Cell::new(allowance.min(limits.header_bytes.saturating_mul(4)));
-        Ok(File { source: source.clone(), limits: *limits, base: at, offsets, lengths, root, allowance })
+        let most = source.len().saturating_mul(limits.inflate_ratio).saturating_add(UNSTORED);
+        let (source, limits, expansion) = (source.clone(), *limits, Cell::new(most));
+        Ok(File { source, limits, base: at, offsets, lengths, root, allowance, expansion })
+    }
+
+    /// Whether so many bytes may be made of what is stored elsewhere or not at all, after those before: all datasets
+    /// together hold no more than the whole file could be inflated to.
+    pub fn expands(&self, bytes: u64) -> bool {
+        let left = self.expansion.get().checked_sub(bytes);
+        self.expansion.set(left.unwrap_or(self.expansion.get()));
+        left.is_some()
     }
 
     /// Whether an address stands for nothing.

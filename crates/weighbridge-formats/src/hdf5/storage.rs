@@ -1,8 +1,10 @@
-//! A dataset in chunks, as a storage: one row of chunks at a time is put together, never the whole.
+//! Datasets as storages: in chunks, of which one row at a time is put together, never the whole; and never written, all
+//! of whose elements are the fill value.
 
 use std::ops::Range;
 
-use weighbridge_model::{CHUNK, ChunkVisitor, Error, Place, Result, Storage};
+use weighbridge_model::storage::check_range;
+use weighbridge_model::{CHUNK, ChunkVisitor, Error, Result, Storage};
 
 use super::chunks::{Chunk, Shape};
 use super::file::File;
@@ -19,7 +21,6 @@ pub struct Chunked {
     filters: Vec<Filter>,
     fill: Option<Vec<u8>>,
     len: u64,
-    place: Place,
 }
 
 impl Chunked {
@@ -31,9 +32,8 @@ impl Chunked {
         filters: Vec<Filter>,
         fill: Option<Vec<u8>>,
         len: u64,
-        place: Place,
     ) -> Self {
-        Chunked { source: file.source.clone(), base: file.base, shape, chunks, filters, fill, len, place }
+        Chunked { source: file.source.clone(), base: file.base, shape, chunks, filters, fill, len }
     }
 
     fn decoded(&self, chunk: &Chunk) -> Result<Vec<u8>> {
@@ -94,10 +94,7 @@ impl Storage for Chunked {
     }
 
     fn visit(&self, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
-        if range.start > range.end || range.end > self.len {
-            let what = format!("bytes {}..{} asked of {}", range.start, range.end, self.len);
-            return Err(Error::malformed(self.place.clone(), what));
-        }
+        check_range(&range, self.len)?;
         let shape = &self.shape;
         let row: u64 = shape.dims[1..].iter().product::<u64>() * shape.element;
         let across: u64 = shape.counts[1..].iter().product();
@@ -124,6 +121,42 @@ impl Storage for Chunked {
                 visitor(at, piece)?;
                 at += piece.len() as u64;
             }
+        }
+        Ok(())
+    }
+}
+
+/// One value over and over.
+#[derive(Debug)]
+pub struct Filled {
+    fill: Vec<u8>,
+    len: u64,
+}
+
+impl Filled {
+    /// `len` bytes of the value, which is not empty.
+    pub fn new(fill: Vec<u8>, len: u64) -> Self {
+        Filled { fill, len }
+    }
+}
+
+impl Storage for Filled {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn visit(&self, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
+        check_range(&range, self.len)?;
+        let skip = (range.start % self.fill.len().max(1) as u64) as usize;
+        let longest = (CHUNK - CHUNK % self.fill.len().max(1)).max(1) as u64;
+        let piece = longest.min(range.end - range.start) as usize;
+        let bytes: Vec<u8> = self.fill.iter().copied().cycle().skip(skip).take(piece).collect();
+        let mut at = range.start;
+        while at < range.end {
+            // Whole values a piece, so that each piece begins at the same place within a value.
+            let n = (range.end - at).min(longest) as usize;
+            visitor(at, &bytes[..n])?;
+            at += n as u64;
         }
         Ok(())
     }

@@ -33,6 +33,8 @@ fn layers(config: &Value, prefix: &str, groups: &HashSet<&str>, depth: usize, fo
             format!("model_weights/{name}/{name}"),
             format!("model_weights/{name}"),
             format!("{name}/{name}"),
+            // Within a model of Keras 2 that is a layer of another.
+            format!("{prefix}{name}"),
         ];
         let Some(path) = paths.into_iter().find(|p| groups.contains(p.as_str())) else { continue };
         let attributes = match settings {

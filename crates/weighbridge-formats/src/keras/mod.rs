@@ -147,7 +147,8 @@ fn root(model: &mut Model, attributes: Vec<(String, Value)>, config: &mut Option
     }
 }
 
-fn tensor(path: &str, dataset: Dataset, source: &Source) -> Result<Tensor> {
+/// A dataset as a tensor of this name.
+pub(crate) fn tensor(path: &str, dataset: Dataset, source: &Source) -> Result<Tensor> {
     let place = source.place(0).tensor(path);
     let (dtype, storage) = match dataset.datatype.kind {
         Kind::Number { dtype, swapped: true } => {

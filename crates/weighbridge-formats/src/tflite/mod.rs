@@ -9,13 +9,15 @@
 //! | tensor | 0 shape, 1 type, 2 buffer, 3 name, 4 quantization, 5 is a variable, 6 sparsity |
 //! | quantization | 2 scales, 3 zero points, 4 and 5 details, 6 dimension |
 //! | buffer | 0 bytes; or 1 offset and 2 size, for bytes behind the flatbuffer (models of more than 2 GB) |
-//! | operator | 0 code, 1 inputs, 2 outputs |
+//! | operator | 0 code, 1 inputs, 2 outputs, 3 and 4 options, 5 custom options, 11 and 12 further options |
 //! | operator code | 0 builtin (one byte), 1 custom name, 2 version, 3 builtin |
 //!
 //! Tensors without bytes are values of the graph, not weights.
 
 mod graph;
 mod operators;
+mod options;
+mod sparse;
 mod tensor;
 
 use std::collections::HashMap;
@@ -43,7 +45,14 @@ struct Buffers<'a> {
     source: &'a Source,
     places: Vec<(u64, u64)>,
     storages: HashMap<u32, Arc<dyn Storage>>,
+    /// Elements that sparse tensors may still have.
+    elements: u64,
 }
+
+/// Elements of sparse tensors for each byte of the file: real ones have one in ten, or more.
+const EXPANSION: u64 = 64;
+/// As many more whatever is stored.
+const SLACK: u64 = 1 << 22;
 
 impl<'a> Buffers<'a> {
     fn read(source: &'a Source, root: &Table<'_>) -> Result<Self> {
@@ -58,7 +67,8 @@ impl<'a> Buffers<'a> {
                 _ => (0, 0),
             });
         }
-        Ok(Buffers { source, places, storages: HashMap::new() })
+        let elements = source.len().saturating_mul(EXPANSION).saturating_add(SLACK);
+        Ok(Buffers { source, places, storages: HashMap::new(), elements })
     }
 
     /// The bytes of a buffer; `None` where it has none.
@@ -79,7 +89,8 @@ impl<'a> Buffers<'a> {
     }
 }
 
-/// Reads the tensors that have bytes, by subgraph and index, and the first subgraph's operators as the graph.
+/// Reads the tensors that have bytes, by subgraph and index, and the operators of the first subgraph, with the bodies of
+/// its control flow, as the graph.
 ///
 /// # Errors
 /// Offsets that leave the file, indices of nothing, tensors larger than their buffers.
@@ -92,16 +103,19 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model> {
     let mut buffers = Buffers::read(source, &root)?;
     let codes = operators::codes(&root)?;
     let mut model = Model::default();
-    let mut subgraphs = Vec::new();
+    let (mut graphs, mut subgraphs) = (Vec::new(), Vec::new());
+    let count = root.tables(2)?.count();
     for (number, subgraph) in root.tables(2)?.enumerate() {
         let subgraph = subgraph?;
         let values = tensor::read(&subgraph, &mut buffers, &mut model, &options.limits)?;
-        let graph = graph::read(&subgraph, values, &codes)?;
-        graph::tell_roles(&graph, &mut model);
+        let found = graph::read(&subgraph, values, &codes, count)?;
+        let graph = &found.graph;
+        graph::tell_roles(graph, &mut model);
         let name = if graph.name.is_empty() { format!("subgraph {number}") } else { graph.name.clone() };
         subgraphs.push((name, Value::Int(graph.nodes.len() as i64)));
-        model.graph.get_or_insert(graph);
+        graphs.push(found);
     }
+    model.graph = graph::nested(graphs, options.limits.depth);
     describe(&root, &mut model, subgraphs)?;
     Ok(model)
 }

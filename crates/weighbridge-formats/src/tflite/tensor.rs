@@ -7,7 +7,7 @@ use weighbridge_model::{
     Tensor, TensorId, View, element_count,
 };
 
-use super::Buffers;
+use super::{Buffers, sparse};
 use crate::flatbuffer::Table;
 use crate::refused::Refused;
 
@@ -67,6 +67,7 @@ pub(super) fn read(
                     let (asked, allowed) = (limits.items.saturating_add(1), limits.items);
                     return Err(Error::Limit { place, what: "tensors", asked, allowed });
                 }
+                let storage = dense(&table, dtype, &shape, storage, buffers, &place, model)?;
                 let tensor = with_bytes(&table, &name, dtype, &shape, storage, &place, model)?;
                 Some(model.push(tensor))
             }
@@ -93,6 +94,44 @@ fn shape(table: &Table<'_>, place: &Place, limits: &Limits) -> Result<Vec<u64>> 
     dims.into_iter().map(size).collect()
 }
 
+/// The elements that a tensor's bytes stand for, where it is sparse; those bytes themselves otherwise. Sparse tensors
+/// that are not understood are listed, and refused when they are measured.
+fn dense(
+    table: &Table<'_>,
+    dtype: DType,
+    shape: &[u64],
+    storage: Arc<dyn Storage>,
+    buffers: &mut Buffers<'_>,
+    place: &Place,
+    model: &mut Model,
+) -> Result<Arc<dyn Storage>> {
+    let Some(sparsity) = table.table(6)? else { return Ok(storage) };
+    let stored = storage.len();
+    let left = element_count(shape).and_then(|n| buffers.elements.checked_sub(n));
+    let what = if let Some(left) = left {
+        buffers.elements = left;
+        None
+    } else {
+        Some("all sparse tensors together have too many zeros for a file of this size".to_owned())
+    };
+    let what = if let Some(what) = what {
+        what
+    } else if dtype.is_sub_byte() || dtype == DType::Str {
+        format!("sparse elements of {dtype}")
+    } else {
+        match sparse::storage(&sparsity, buffers.source, shape, storage, dtype.chunk_bytes() as u64, place) {
+            Err(Error::Unsupported { what, .. }) => what,
+            found => return found,
+        }
+    };
+    let len = element_count(shape).and_then(|n| dtype.packed_bytes(n)).unwrap_or(u64::MAX);
+    let message = format!("a sparse tensor of which {stored} bytes are stored is not measured: {what}");
+    let help = "convert the model without sparsity to have it measured";
+    let name = place.tensor.clone().unwrap_or_default();
+    model.findings.push(Finding::new("F112", Severity::Info, message, help).with_tensor(name));
+    Ok(Arc::new(Refused::new(len, place.clone(), what, help)))
+}
+
 fn with_bytes(
     table: &Table<'_>,
     name: &str,
@@ -106,17 +145,6 @@ fn with_bytes(
         let mut tensor = Tensor::contiguous(name, dtype, shape.to_vec(), storage, place)?;
         tensor.layout = Layout::Opaque;
         return Ok(tensor.with_role(Role::Constant, false));
-    }
-    if table.table(6)?.is_some() {
-        let dense = element_count(shape).and_then(|n| dtype.packed_bytes(n)).unwrap_or(u64::MAX);
-        let message = format!("{} of the {dense} bytes of {name} are stored: it is sparse", storage.len());
-        let help = "convert the model without sparsity to have it measured";
-        let mut finding = Finding::new("F112", Severity::Info, message, help);
-        finding.tensor = Some(name.to_owned());
-        model.findings.push(finding);
-        let what = format!("a sparse tensor, of which {} bytes are stored", storage.len());
-        let refused = Arc::new(Refused::new(dense, place.clone(), what, help));
-        return Tensor::contiguous(name, dtype, shape.to_vec(), refused, place);
     }
     let mut tensor = Tensor::contiguous(name, dtype, shape.to_vec(), storage, place)?;
     if table.u8(5)? != 0 {

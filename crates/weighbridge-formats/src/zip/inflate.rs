@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+use weighbridge_model::storage::check_range;
 use weighbridge_model::{CHUNK, ChunkVisitor, Error, Place, Result, Storage};
 
 /// Inflated bytes handed on at a time.
@@ -89,15 +90,18 @@ impl Storage for Inflating {
     }
 
     fn visit(&self, range: Range<u64>, visitor: &mut ChunkVisitor<'_>) -> Result<()> {
-        if range.start > range.end || range.end > self.len {
-            return Err(self.fault(format!("bytes {}..{} asked of {}", range.start, range.end, self.len)));
-        }
+        check_range(&range, self.len).map_err(|e| match e {
+            Error::Malformed { what, .. } => self.fault(what),
+            other => other,
+        })?;
+        // No more is inflated than is asked for: whoever wants a header does not pay for what follows it.
+        let window = WINDOW.min(range.end.max(1) as usize);
         let mut inflater = Inflater {
             storage: self,
             visitor,
             stream: Decompress::new(false),
             crc: Crc::new(),
-            window: vec![0; WINDOW.min(self.len.max(1) as usize)],
+            window: vec![0; window],
             at: 0,
             ended: false,
             range,
@@ -106,7 +110,7 @@ impl Storage for Inflating {
         let mut raw_at = 0;
         let mut more = true;
         while more && raw_at < self.raw.len() {
-            let end = (raw_at + WINDOW as u64).min(self.raw.len());
+            let end = (raw_at + window.max(4096) as u64).min(self.raw.len());
             self.raw.visit(raw_at..end, &mut |_, chunk| {
                 if more {
                     more = inflater.feed(chunk)?;

@@ -2,14 +2,23 @@
 
 use std::collections::HashMap;
 
-use super::tensorflow;
-use crate::{Attribute, Graph, Model, Module, Node, TensorId, Value, roles};
+use super::{keras, tensorflow, tflite};
+use crate::{Attribute, Graph, Model, Module, Node, TensorId, Value, ValueId, roles};
 
 /// The node that first uses a tensor.
 pub(super) struct User<'a> {
     pub(super) path: String,
     node: &'a Node,
+    graph: &'a Graph,
+    weight: Option<TensorId>,
     shape: &'a [u64],
+}
+
+impl User<'_> {
+    /// Whether tensors of this operator make a layer whatever their names are.
+    pub(super) fn tells_path(&self) -> bool {
+        self.node.domain == tflite::DOMAIN
+    }
 }
 
 /// Operators whose tensors make a layer.
@@ -35,39 +44,54 @@ const LAYER_OPERATORS: &[&str] = &[
     "MatMulNBits",
 ];
 
-/// The layer-making node that uses each initializer; the first in file order.
+/// The layer-making node that uses each initializer; the first in file order. Bodies of control flow count.
 pub(super) fn graph_users(model: &Model) -> HashMap<TensorId, User<'_>> {
     let mut users = HashMap::new();
     if let Some(graph) = &model.graph {
-        collect(model, graph, &mut users);
+        add_users(model, graph, HashMap::new(), &mut users);
     }
     users
 }
 
-fn collect<'a>(model: &'a Model, graph: &'a Graph, users: &mut HashMap<TensorId, User<'a>>) {
-    let tensors: HashMap<_, _> = graph.initializers.iter().copied().collect();
+/// Adds the users in a graph, some of whose values are tensors that were `given` to it.
+fn add_users<'a>(
+    model: &'a Model,
+    graph: &'a Graph,
+    given: HashMap<ValueId, TensorId>,
+    users: &mut HashMap<TensorId, User<'a>>,
+) {
+    let mut tensors = given;
+    tensors.extend(graph.initializers.iter().copied());
     for node in &graph.nodes {
-        // A function's body stands in the node that calls it.
-        if node.domain == tensorflow::DOMAIN {
-            for (_, attribute) in &node.attributes {
-                if let Attribute::Graph(body) = attribute {
-                    collect(model, body, users);
-                }
+        let used: Vec<TensorId> =
+            node.inputs.iter().flatten().filter_map(|v| tensors.get(v).copied()).collect();
+        if tflite::hands_on(node) {
+            if let (Some(tensor), [Some(output)]) = (used.first(), &node.outputs[..]) {
+                tensors.insert(*output, *tensor);
+            }
+        } else if makes_layer(node) && !tflite::is_control(node) && !used.is_empty() {
+            let is_tflite = node.domain == tflite::DOMAIN;
+            let weight = if is_tflite { tflite::weight(model, &used) } else { None };
+            for id in used {
+                users.entry(id).or_insert_with(|| {
+                    let path =
+                        weight.map_or_else(|| node_path(graph, node), |w| model.tensor(w).name.clone());
+                    User { path, node, graph, weight, shape: &model.tensor(id).shape }
+                });
             }
         }
-        if makes_layer(node) {
-            for id in node.inputs.iter().flatten().filter_map(|v| tensors.get(v)) {
-                let user = || User { path: node_path(graph, node), node, shape: &model.tensor(*id).shape };
-                users.entry(*id).or_insert_with(user);
+        for (_, attribute) in &node.attributes {
+            if let Attribute::Graph(body) = attribute {
+                add_users(model, body, tflite::given(node, body, &tensors), users);
             }
         }
     }
 }
 
-/// In Caffe, whatever holds tensors is a layer.
+/// In Caffe and TensorFlow Lite, whatever holds tensors is a layer.
 fn makes_layer(node: &Node) -> bool {
     match node.domain.as_str() {
-        "caffe" => true,
+        "caffe" | tflite::DOMAIN => true,
         tensorflow::DOMAIN => tensorflow::OPERATORS.contains(&node.op.as_str()),
         _ => LAYER_OPERATORS.contains(&node.op.as_str()),
     }
@@ -96,6 +120,16 @@ pub(super) fn of(
 ) -> (String, bool) {
     let facts = Facts::of(model, tensors);
     let was = std::mem::replace(before, before.after(&facts));
+    if model.format == "keras" {
+        let variable = |&id: &TensorId| (model.tensor(id).name.as_str(), model.tensor(id).shape.as_slice());
+        let variables: Vec<_> = tensors.iter().map(variable).collect();
+        if let Some(Module { class, attributes, .. }) = module {
+            return (keras::of_class(class, keras::strides(attributes), &variables), false);
+        }
+        if let Some(kind) = keras::of_names(&variables) {
+            return (kind, true);
+        }
+    }
     if let Some(module) = module {
         let class = module.class.rsplit('.').next().unwrap_or(&module.class);
         return (from_class(class, module, &facts), false);
@@ -107,6 +141,10 @@ pub(super) fn of(
         }
         Some(user) if user.node.domain == tensorflow::DOMAIN => {
             (tensorflow::of_node(user.node, user.shape), false)
+        }
+        Some(user) if user.node.domain == tflite::DOMAIN => {
+            let weight = user.weight.map_or(&[][..], |id| &model.tensor(id).shape);
+            (tflite::kind(user.node, user.graph, weight), false)
         }
         Some(user) => (from_operator(user.node, &facts), false),
         None if model.format == tensorflow::DOMAIN => {
@@ -184,7 +222,7 @@ impl<'a> Facts<'a> {
     /// The weight's shape: by its usual name, otherwise the shape with the most dimensions.
     fn weight(&self) -> &'a [u64] {
         let named = self.leaves.get("weight").or_else(|| self.leaves.get("qweight")).copied();
-        named.unwrap_or_else(|| self.leaves.values().copied().max_by_key(|s| s.len()).unwrap_or(&[]))
+        named.unwrap_or_else(|| self.leaves.values().copied().max_by_key(|s| (s.len(), *s)).unwrap_or(&[]))
     }
 
     fn has(&self, leaf: &str) -> bool {
@@ -209,7 +247,8 @@ pub(super) fn sizes(value: Option<&Value>) -> Option<String> {
     }
 }
 
-fn kernel(shape: &[u64]) -> String {
+/// The last sizes of a convolution's weight in torch's order; equal ones are written once.
+pub(super) fn kernel(shape: &[u64]) -> String {
     let sizes = shape.get(2..).unwrap_or(&[]);
     if sizes.windows(2).all(|w| w[0] == w[1]) {
         sizes.first().map(u64::to_string).unwrap_or_default()
@@ -237,10 +276,6 @@ pub(super) fn convolution(shape: &[u64], transposed: bool, stride: Option<String
 fn from_class(class: &str, module: &Module, facts: &Facts<'_>) -> String {
     let weight = facts.weight();
     let attribute = |name: &str| module.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v);
-    // Keras writes the dimensions with a capital D, and keeps its kernels the other way round.
-    if class.contains("Conv") && ["1D", "2D", "3D"].iter().any(|d| class.contains(d)) {
-        return format!("{class}{}", keras_convolution(class, weight, sizes(attribute("strides"))));
-    }
     if class.contains("Conv") && weight.len() >= 3 {
         let groups = int(module, "groups").and_then(|g| u64::try_from(g).ok()).unwrap_or(1);
         let transposed = class.contains("Transpose");
@@ -262,23 +297,6 @@ fn from_class(class: &str, module: &Module, facts: &Facts<'_>) -> String {
         Some([n]) => format!("{class} {n}"),
         _ => class.to_owned(),
     }
-}
-
-/// `in->out kK [sS]` of a Keras kernel `[spatial…, in, out]`, or transposed `[spatial…, out, in]`; depthwise ones
-/// tell no outputs.
-fn keras_convolution(class: &str, shape: &[u64], stride: Option<String>) -> String {
-    let [spatial @ .., a, b] = shape else { return String::new() };
-    let torch_order: Vec<u64> = [*b, *a].into_iter().chain(spatial.iter().copied()).collect();
-    let mut text = match class {
-        _ if class.contains("Depthwise") || class.contains("Separable") => format!(" {a}"),
-        _ if class.contains("Transpose") => format!(" {b}->{a}"),
-        _ => format!(" {a}->{b}"),
-    };
-    text += &format!(" k{}", kernel(&torch_order));
-    if let Some(stride) = stride.filter(|s| s != "1") {
-        text += &format!(" s{stride}");
-    }
-    text
 }
 
 fn from_operator(node: &Node, facts: &Facts<'_>) -> String {

@@ -5,8 +5,10 @@
 
 mod blocks;
 mod caffe;
+mod keras;
 mod kind;
 mod tensorflow;
+mod tflite;
 
 use std::collections::HashMap;
 
@@ -33,10 +35,6 @@ fn layer_path<'a>(model: &Model, name: &'a str) -> &'a str {
     if model.format == tensorflow::DOMAIN {
         return tensorflow::split(name).0;
     }
-    // Keras numbers the variables of a layer below it.
-    if let Some((path, _)) = name.rsplit_once("/vars/") {
-        return path;
-    }
     // bitsandbytes keeps `x.weight.absmax` and `x.weight.quant_state.…` beside `x.weight`.
     let name = name.find(".weight.").map_or(name, |at| &name[..at + ".weight".len()]);
     roles::split(name).0
@@ -54,12 +52,20 @@ pub fn layers(model: &Model) -> Vec<Layer> {
     let modules: HashMap<&str, usize> =
         model.modules.iter().enumerate().map(|(i, m)| (m.path.as_str(), i)).collect();
 
+    let classes: HashMap<&str, &str> = match model.format {
+        "keras" => model.modules.iter().map(|m| (m.path.as_str(), m.class.as_str())).collect(),
+        _ => HashMap::new(),
+    };
+
     let mut groups: Vec<(String, String, Vec<TensorId>)> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
     for id in ids {
         let name = &model.tensor(id).name;
         let node_path = by_graph.get(&id).map(|user| user.path.as_str());
+        let told = by_graph.get(&id).filter(|user| user.tells_path());
         let raw = match (layer_path(model, name), node_path) {
+            _ if told.is_some() => node_path.unwrap_or_default(),
+            _ if model.format == "keras" => keras::layer_path(name, &classes),
             ("", Some(path)) => path,
             // Tensors of a bare dict that no module would name so: each by itself.
             ("", None) if !modules.contains_key("") && !kind::is_usual_leaf(name) => name,

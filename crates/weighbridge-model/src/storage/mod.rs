@@ -1,6 +1,7 @@
 //! Where a tensor's bytes live, without saying how they are reached.
 
 mod derived;
+mod levels;
 mod memory;
 mod sparse;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use crate::{Error, Place, Result};
 
 pub use derived::{Cast, PerUnit, ScaledAxis};
+pub use levels::{Indices, Level, Levels, Numbers};
 pub use memory::Memory;
 pub use sparse::{Pattern, Sparse};
 
@@ -111,7 +113,10 @@ pub fn identity(storage: &Arc<dyn Storage>) -> usize {
 }
 
 /// Refuses a range that leaves a storage of `len` bytes.
-pub(crate) fn check_range(range: &Range<u64>, len: u64) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Malformed`] with both.
+pub fn check_range(range: &Range<u64>, len: u64) -> Result<()> {
     if range.start <= range.end && range.end <= len {
         return Ok(());
     }

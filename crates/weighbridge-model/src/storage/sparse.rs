@@ -11,9 +11,9 @@ const BATCH: u64 = 1 << 14;
 const SORTED: u64 = 1 << 20;
 
 /// Dense elements for each stored one, up to which a sparse tensor is gone through as a dense one.
-const EXPANSION: u64 = 1024;
+pub(super) const EXPANSION: u64 = 1024;
 /// As many more whatever is stored.
-const SLACK: u64 = 1 << 22;
+pub(super) const SLACK: u64 = 1 << 22;
 
 /// Where the stored elements stand.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 mod layers;
 mod magnitudes;
+mod nodes;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -48,6 +49,9 @@ pub fn render(report: &Report<'_>, width: usize) -> String {
         if report.layers.iter().any(|l| l.guessed) {
             out += &paint(FAINT, "? marks a kind or role guessed from names and shapes\n");
         }
+    } else if let Some(table) = report.model.graph.as_ref().and_then(nodes::table) {
+        section(&mut out, "Layers");
+        out += &table.render(width);
     }
     if let Some(picture) = magnitudes::picture(report, width) {
         section(&mut out, "Magnitudes of all weights, by power of two");
@@ -154,6 +158,7 @@ fn brief(value: &Value) -> Option<String> {
         Value::Bool(b) => Some(b.to_string()),
         Value::Int(i) => Some(i.to_string()),
         Value::Float(x) => Some(units::figure(*x)),
+        Value::Bytes(n) => Some(units::bytes(*n)),
         Value::Str(s) if s.chars().count() <= 40 => Some(s.clone()),
         // Versions by domain and the like.
         Value::Map(entries) if entries.len() <= 3 => {
