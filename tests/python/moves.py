@@ -151,8 +151,8 @@ def same_text(ours, usual):
     if ours == usual or usual is None:
         return ours == usual
     is_nan = lambda word: len(word) == 8 and int(word, 16) & 0x7FFFFFFF > 0x7F800000
-    pairs = zip(ours.split(b" "), usual.split(b" "), strict=True)
-    return all(a == b or is_nan(a) and is_nan(b) for a, b in pairs)
+    pairs = zip(ours.split(), usual.split(), strict=True)
+    return len(ours) == len(usual) and all(a == b or is_nan(a) and is_nan(b) for a, b in pairs)
 
 
 def main():

@@ -195,10 +195,12 @@ pub const FORMATS: &[Format] = &[
         id: "tensorrt",
         name: "TensorRT engine",
         extensions: &["engine", "plan", "trt"],
+        variants: &[],
         about: "the version that built it, its sections, what is legible; no weights, which it does not name",
         sniff: tensorrt::sniff,
         read: tensorrt::read,
         join: None,
+        graph: false,
         write: None,
     },
 ];

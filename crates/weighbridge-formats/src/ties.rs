@@ -42,3 +42,32 @@ fn bytes(tensor: &Tensor) -> Option<(u64, u64)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weighbridge_model::{DType, Memory, Place, Storage, View};
+
+    use super::*;
+
+    #[test]
+    fn only_common_bytes_are_a_tie() {
+        let storage: Arc<dyn Storage> = Arc::new(Memory::new(vec![0; 32]));
+        let part = |name, dtype, count: u64, offset| {
+            let view = View::contiguous(&[count], offset);
+            Tensor::strided(name, dtype, vec![count], view, storage.clone(), &Place::default()).unwrap()
+        };
+        // The first half, the second, the same bytes in another type, and nothing.
+        let tensors = [
+            part("a", DType::F32, 4, 0),
+            part("b", DType::F32, 4, 4),
+            part("c", DType::F64, 2, 2),
+            part("d", DType::F32, 0, 0),
+        ];
+        assert_eq!(lost_ties(&tensors), [None, None, Some(1), None]);
+        let other: Arc<dyn Storage> = Arc::new(Memory::new(vec![0; 32]));
+        let apart = Tensor::contiguous("e", DType::F32, vec![8], other, &Place::default()).unwrap();
+        assert_eq!(lost_ties(&[tensors[0].clone(), apart]), [None, None]);
+    }
+}
