@@ -14,7 +14,7 @@ from onnx import TensorProto
 from safetensors.torch import save
 
 import cases_caffe
-import cases_hostile_tf
+import hostile_lite
 import cases_gguf
 import cases_pytorch
 import hostile_tensorflow
@@ -65,7 +65,7 @@ def cases(rng):
         | older_pytorch()
         | hostile_gguf()
         | hostile_tensorflow.cases()
-        | cases_hostile_tf.cases()
+        | hostile_lite.cases()
     )
 
 
