@@ -88,19 +88,16 @@ pub(super) fn read(source: &Source, options: &ReadOptions, model: &mut Model) ->
     let names = objects::names(&keys, &known);
     let mut result = Keys::default();
     let mut renamed = Vec::new();
-    let mut each = keys.iter().zip(&names);
-    for (raw, i) in plain() {
+    let tensors = plain().filter(|(raw, _)| raw.key != OBJECTS.as_bytes()).zip(keys.iter().zip(&names));
+    let mut tensors: Vec<_> = tensors.collect();
+    // The index sorts keys as text, `10` before `2`; the objects stand in the order in which they were met.
+    tensors.sort_by_key(|(_, (key, _))| known.get(*key).map_or(usize::MAX, |k| k.order));
+    for ((raw, i), (key, name)) in tensors {
         let entry = &read[i - 1];
-        if raw.key == OBJECTS.as_bytes() {
-            continue;
-        }
-        let Some((key, name)) = each.next() else { break };
         let place = Place::source(source.name()).tensor(name);
         let kind = types::of(entry.dtype, &place)?;
         let tensors = match kind.dtype.bits() {
-            0 => {
-                vec![text(name, entry, shards.storage(entry, &place)?, &place)?]
-            }
+            0 => vec![text(name, entry, shards.storage(entry, &place)?, &place)?],
             _ if entry.slices.is_empty() => vec![shards.tensor(name, entry, kind, &place)?],
             _ => shards.partitioned(name, &raw.key, entry, kind, &at, &place)?,
         };

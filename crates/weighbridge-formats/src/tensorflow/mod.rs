@@ -83,8 +83,8 @@ pub(crate) fn of_prefix(path: &Path) -> Option<PathBuf> {
     if path.exists() { None } else { bundle::index_of(path) }
 }
 
-/// Of a folder's files, the one that TensorFlow would load: the SavedModel, otherwise the checkpoint that the file
-/// `checkpoint` says is the latest.
+/// Of a folder's files, the one that TensorFlow would load: the SavedModel, the checkpoint that the file `checkpoint`
+/// says is the latest, or the only one, whose graph may stand beside it.
 pub(crate) fn chosen(folder: &Path, names: &[String]) -> Option<String> {
     /// A longer file is none that a trainer wrote.
     const LONGEST: u64 = 1 << 20;
@@ -93,7 +93,11 @@ pub(crate) fn chosen(folder: &Path, names: &[String]) -> Option<String> {
         return Some("saved_model.pb".into());
     }
     if !has("checkpoint") {
-        return None;
+        let graph_of =
+            |name: &str| name.strip_suffix(".meta").is_some_and(|stem| has(&format!("{stem}.index")));
+        let models = |n: &&String| [".index", ".pb", ".meta"].iter().any(|e| n.ends_with(e)) && !graph_of(n);
+        let mut models = names.iter().filter(models);
+        return models.next().filter(|_| models.next().is_none()).cloned();
     }
     let file = folder.join("checkpoint");
     if std::fs::metadata(&file).ok()?.len() > LONGEST {

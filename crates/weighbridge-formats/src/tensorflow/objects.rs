@@ -21,6 +21,8 @@ pub(super) struct Known {
     pub slot: bool,
     /// Whether another key holds the variable that is used.
     pub copy: bool,
+    /// Where it stands among the objects.
+    pub order: usize,
 }
 
 /// What the object graph tells of each key.
@@ -52,7 +54,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Result<HashMap<Str
                         }
                     }
                     of_node.push(key.clone());
-                    known.insert(key, Known { full_name, ..Known::default() });
+                    known.insert(key, Known { full_name, order: keys.len(), ..Known::default() });
                 }
                 3 => {
                     for field in field.message()?.fields() {
@@ -127,8 +129,16 @@ fn mark_copies(known: &mut HashMap<String, Known>) {
     const COPIES: &[&str] = &["variables/", "trainable_variables/", "non_trainable_variables/"];
     let served = known.iter().filter(|(key, _)| key.starts_with(SERVED));
     let served: HashSet<String> = served.map(|(_, k)| k.full_name.clone()).collect();
-    for (key, known) in known {
+    let mut orders: HashMap<String, usize> = HashMap::new();
+    for (key, known) in known.iter_mut() {
         known.copy = COPIES.iter().any(|c| key.starts_with(c)) && served.contains(&known.full_name);
+        if known.copy {
+            orders.insert(known.full_name.clone(), known.order);
+        }
+    }
+    // The list of all is a set in Python; that of the copies is in the order of the layers.
+    for (_, known) in known.iter_mut().filter(|(key, _)| key.starts_with(SERVED)) {
+        known.order = orders.get(&known.full_name).copied().unwrap_or(known.order);
     }
 }
 

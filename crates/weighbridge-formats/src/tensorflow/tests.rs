@@ -150,6 +150,10 @@ fn a_checkpoint_is_found_by_its_index_its_shard_its_prefix_and_its_folder() {
     assert!(open(&[folder.path()], None, &options).unwrap_err().to_string().contains("several models"));
     fs::write(folder.path().join("checkpoint"), "model_checkpoint_path: \"/elsewhere/a-2\"\n").unwrap();
     assert!(open(&[folder.path()], None, &options).unwrap().origin.contains("a-2.index"));
+    fs::remove_file(folder.path().join("checkpoint")).unwrap();
+    fs::remove_file(folder.path().join("a-2.index")).unwrap();
+    fs::write(folder.path().join("a-1.meta"), [0]).unwrap();
+    assert!(open(&[folder.path()], None, &options).unwrap().origin.contains("a-1.index"));
 }
 
 #[test]

@@ -139,18 +139,18 @@ pub(super) fn of(
             let first = tensors.first().map_or(&[][..], |&id| &model.tensor(id).shape);
             (super::caffe::kind(user.node, first), false)
         }
-        Some(user) if user.node.domain == tensorflow::DOMAIN => {
+        Some(user) if user.node.domain == tensorflow::DOMAIN && !tensorflow::is_compound(&facts.leaves) => {
             (tensorflow::of_node(user.node, user.shape), false)
         }
         Some(user) if user.node.domain == tflite::DOMAIN => {
             let weight = user.weight.map_or(&[][..], |id| &model.tensor(id).shape);
             (tflite::kind(user.node, user.graph, weight), false)
         }
-        Some(user) => (from_operator(user.node, &facts), false),
-        None if model.format == tensorflow::DOMAIN => {
+        _ if model.format == tensorflow::DOMAIN => {
             let kind = tensorflow::of_names(path, &facts.leaves);
             (kind.unwrap_or_else(|| from_names(path, &facts, &was)), true)
         }
+        Some(user) => (from_operator(user.node, &facts), false),
         None => (from_names(path, &facts, &was), true),
     }
 }

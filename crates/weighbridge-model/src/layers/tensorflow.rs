@@ -101,6 +101,12 @@ fn product(shape: &[u64]) -> String {
     shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
+/// Whether a layer is made of several operators, of which none tells its kind.
+pub(super) fn is_compound(leaves: &HashMap<&str, &[u64]>) -> bool {
+    let has = |name: &str| leaves.contains_key(name);
+    has("recurrent_kernel") || has("depthwise_kernel") && has("pointwise_kernel")
+}
+
 /// The kind of a layer by the names that Keras and TensorFlow's own layers give their variables, and their shapes.
 pub(super) fn of_names(path: &str, leaves: &HashMap<&str, &[u64]>) -> Option<String> {
     let get = |names: &[&str]| names.iter().find_map(|n| leaves.get(n)).copied();
