@@ -26,6 +26,12 @@ fn group(subject: &Subject, square: bool) -> Option<Group> {
     }
 }
 
+/// Whether one is a normalization's and the other another layer's.
+fn apart(a: &Subject, b: &Subject) -> bool {
+    let known = a.kind != Kind::Unknown && b.kind != Kind::Unknown;
+    known && (a.kind == Kind::Norm) != (b.kind == Kind::Norm)
+}
+
 /// Pairs what no other tensor of its model, matched or not, could be taken for.
 pub(super) fn unique(work: &mut Work<'_>) {
     let count = |subjects: &[Subject]| {
@@ -44,6 +50,7 @@ pub(super) fn unique(work: &mut Work<'_>) {
         if let (Some([s]), Some([_])) =
             (sources.get(&key).map(Vec::as_slice), targets.get(&key).map(Vec::as_slice))
             && !work.taken[*s]
+            && !apart(&work.sources[*s], &work.targets[t])
         {
             work.pair(t, *s, Rule::Shape);
         }
@@ -72,6 +79,7 @@ pub(super) fn layers(work: &mut Work<'_>) {
         let Some([source]) = of.get(&layer(target)).map(Vec::as_slice) else { continue };
         if let Some([s]) = left.get(&(source.clone(), &target.slot)).map(Vec::as_slice)
             && !work.taken[*s]
+            && !apart(&sources[*s], target)
         {
             work.pair(t, *s, Rule::Layer);
         }

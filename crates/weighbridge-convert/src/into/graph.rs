@@ -1,6 +1,6 @@
 //! What graphs tell: at which place a tensor is used, as what, and how its dimensions lie.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::layers::{caffe_setting, caffe_type};
 use weighbridge_model::{Dim, Graph, Model, Node, TensorId, Value, ValueId};
@@ -35,6 +35,7 @@ pub(super) fn uses(model: &Model) -> HashMap<TensorId, Use> {
     // Values that are a tensor: itself, or transposed on its way.
     let mut is: HashMap<ValueId, (TensorId, bool)> =
         graph.initializers.iter().map(|&(v, t)| (v, (t, false))).collect();
+    let edges = Edges::of(graph);
     for (place, node) in graph.nodes.iter().enumerate() {
         let output = node.outputs.first().copied().flatten();
         if let (Some(Some(input)), Some(output)) = (node.inputs.first(), output)
@@ -60,7 +61,7 @@ pub(super) fn uses(model: &Model) -> HashMap<TensorId, Use> {
         }
         for (index, input) in node.inputs.iter().enumerate() {
             let Some(&(tensor, turned)) = input.as_ref().and_then(|v| is.get(v)) else { continue };
-            let this = of_input(node, index, turned, place, graph);
+            let this = of_input(node, index, turned, place, &edges);
             let seen = found.entry(tensor).or_insert_with(|| Use { place, ..Use::default() });
             if seen.slot.is_none() && this.slot.is_some() {
                 *seen = Use { place: seen.place, ..this };
@@ -85,7 +86,30 @@ fn swaps(node: &Node) -> bool {
     }
 }
 
-fn of_input(node: &Node, index: usize, turned: bool, place: usize, graph: &Graph) -> Use {
+/// Who makes and who reads the values of a graph.
+struct Edges<'a> {
+    graph: &'a Graph,
+    given: HashSet<ValueId>,
+    maker: HashMap<ValueId, &'a Node>,
+    readers: HashMap<ValueId, Vec<&'a Node>>,
+}
+
+impl<'a> Edges<'a> {
+    fn of(graph: &'a Graph) -> Self {
+        let (mut maker, mut readers) = (HashMap::new(), HashMap::<_, Vec<_>>::new());
+        for node in &graph.nodes {
+            maker.extend(node.outputs.iter().flatten().map(|&v| (v, node)));
+            node.inputs.iter().flatten().for_each(|&v| readers.entry(v).or_default().push(node));
+        }
+        Edges { graph, given: graph.initializers.iter().map(|(v, _)| *v).collect(), maker, readers }
+    }
+
+    fn name(&self, value: ValueId) -> Option<&'a str> {
+        self.graph.values.get(value.0 as usize).map(|v| v.name.as_str())
+    }
+}
+
+fn of_input(node: &Node, index: usize, turned: bool, place: usize, edges: &Edges<'_>) -> Use {
     let int = |name: &str| node.attribute(name).and_then(Value::as_int).unwrap_or(0);
     // A matrix `[in, out]`, unless it is turned round.
     let columns = |turned: bool| Some(if turned { Order::Torch } else { Order::Keras });
@@ -122,20 +146,20 @@ fn of_input(node: &Node, index: usize, turned: bool, place: usize, graph: &Graph
         ("CONV_2D" | "DEPTHWISE_CONV_2D" | "FULLY_CONNECTED", 2) => (Kind::Unknown, Slot::Bias, None),
         _ => return Use { place, ..Use::default() },
     };
-    let path = names::of_node(&node.name).or_else(|| of_output(node, graph));
+    let path = names::of_node(&node.name).or_else(|| of_output(node, edges));
     let weight = slot == Slot::Weight && matches!(kind, Kind::Linear | Kind::Conv | Kind::Transposed);
-    let path = path.or_else(|| weight.then(|| of_bias(node, graph)).flatten());
+    let path = path.or_else(|| weight.then(|| of_bias(node, edges)).flatten());
     let dense = node.op == "FULLY_CONNECTED" && index == 1;
-    let flattened = dense.then(|| behind_picture(node, graph)).flatten();
+    let flattened = dense.then(|| behind_picture(node, edges)).flatten();
     Use { path, slot: Some(slot), kind, order, place, flattened, aliases: Vec::new() }
 }
 
 /// The channels of the picture of more than a point that a layer's input is reshaped from, in TensorFlow Lite.
-fn behind_picture(node: &Node, graph: &Graph) -> Option<Option<u64>> {
+fn behind_picture(node: &Node, edges: &Edges<'_>) -> Option<Option<u64>> {
     let input = node.inputs.first().copied().flatten()?;
-    let reshape = graph.nodes.iter().find(|n| n.op == "RESHAPE" && n.outputs.contains(&Some(input)));
+    let reshape = edges.maker.get(&input).filter(|n| n.op == "RESHAPE");
     let from = reshape.and_then(|n| n.inputs.first().copied().flatten()).unwrap_or(input);
-    match graph.values.get(from.0 as usize)?.shape.as_deref()? {
+    match edges.graph.values.get(from.0 as usize)?.shape.as_deref()? {
         [_, Dim::Known(1), Dim::Known(1), _] => None,
         [_, _, _, Dim::Known(channels)] => Some(Some(*channels)),
         [_, _, _, _] => Some(None),
@@ -144,18 +168,15 @@ fn behind_picture(node: &Node, graph: &Graph) -> Option<Option<u64>> {
 }
 
 /// torch's exporters also name outputs after modules where nodes have no name.
-fn of_output(node: &Node, graph: &Graph) -> Option<String> {
+fn of_output(node: &Node, edges: &Edges<'_>) -> Option<String> {
     let output = node.outputs.first().copied().flatten()?;
-    names::of_node(&graph.values.get(output.0 as usize)?.name)
+    names::of_node(edges.name(output)?)
 }
 
 /// The layer of the bias that is added to what a node makes, by the bias' own name: exporters that turn a matrix round
 /// rename it, and leave the bias as it is.
-fn of_bias(node: &Node, graph: &Graph) -> Option<String> {
-    let name = |value: ValueId| {
-        let given = graph.initializers.iter().any(|(v, _)| *v == value);
-        graph.values.get(value.0 as usize).filter(|_| given).map(|v| v.name.as_str())
-    };
+fn of_bias(node: &Node, edges: &Edges<'_>) -> Option<String> {
+    let name = |value: ValueId| edges.name(value).filter(|_| edges.given.contains(&value));
     let layer = |value: &Option<ValueId>| match names::path_and_slot(name((*value)?)?) {
         (path, Slot::Bias) if !path.is_empty() => Some(path),
         _ => None,
@@ -164,9 +185,8 @@ fn of_bias(node: &Node, graph: &Graph) -> Option<String> {
         return Some(path);
     }
     let output = node.outputs.first().copied().flatten()?;
-    let mut readers = graph.nodes.iter().filter(|n| n.inputs.contains(&Some(output)));
-    match (readers.next(), readers.next()) {
-        (Some(add), None) if add.op == "Add" => add.inputs.iter().find_map(layer),
+    match edges.readers.get(&output).map(Vec::as_slice) {
+        Some([add]) if add.op == "Add" => add.inputs.iter().find_map(layer),
         _ => None,
     }
 }

@@ -9,6 +9,9 @@ use super::names::{self, Slot};
 use super::subject::Subject;
 use super::{Fault, Match, Own, Pair, Rule};
 
+/// For so many targets without a source the nearest are looked for: more of them are a mistake of another kind.
+const NEAR: usize = 100;
+
 /// A match in the making.
 pub(super) struct Work<'a> {
     pub(super) sources: &'a [Subject],
@@ -97,6 +100,7 @@ impl<'a> Work<'a> {
             .into_iter()
             .filter(|&s| self.sources[s].storage.is_none_or(|o| !used.contains(&o)))
             .collect();
+        let mut named = 0;
         for (t, target) in self.targets.iter().enumerate() {
             let mut fault = |why: String, missing: bool| {
                 result.faults.push(Fault { target: target.id, name: target.name.clone(), why, missing });
@@ -133,7 +137,15 @@ impl<'a> Work<'a> {
                         why: "the factor of sums becomes 1, since the source keeps means",
                         one: true,
                     }),
-                    _ => fault(self.near(target, &unused), true),
+                    _ => {
+                        named += 1;
+                        let why = if named > NEAR {
+                            "has no source".to_owned()
+                        } else {
+                            self.near(target, &unused)
+                        };
+                        fault(why, true);
+                    }
                 },
             }
         }

@@ -120,6 +120,15 @@ fn what_does_not_fit_is_told_with_both_shapes() {
 }
 
 #[test]
+fn a_normalizations_bias_is_no_convolutions() {
+    // What a folded BatchNorm leaves: a bias of the same width, and the only one of it.
+    let mut target = model("onnx", &[("c.weight", &[4, 3, 1, 1]), ("c.weight_bias", &[4])]);
+    graph(&mut target, &[("c", "Conv", &["x", "c.weight", "c.weight_bias"], "y", &[])]);
+    let source = torch(&[("c.weight", &[4, 3, 1, 1]), ("bn.bias", &[4]), ("bn.running_mean", &[4])]);
+    assert!(faults(&source, &target)[0].starts_with("c.weight_bias: [4] has no source"));
+}
+
+#[test]
 fn tied_targets_have_one_source() {
     let mut target = torch(&[("embed.weight", &[6, 4]), ("head.weight", &[6, 4])]);
     target.tensors[1].storage = target.tensors[0].storage.clone();
