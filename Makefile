@@ -28,6 +28,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/hostile.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/moves.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/onnx_round.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/verify.py --weigh target/debug/weigh
 
 venv: $(VENV)/requirements.txt
 

@@ -117,7 +117,7 @@ fn nothing_of_a_model_is_lost() {
     let kept = |name: &str| &node.attributes.iter().find(|(n, _)| n == name).unwrap().1;
     assert!(matches!(kept("none"), Attribute::EmptyList { kind: 7 }));
     assert!(matches!(kept("graphs"), Attribute::Graphs(graphs) if graphs.len() == 2));
-    assert!(matches!(kept("bytes"), Attribute::Opaque { bytes, .. } if bytes.len() == 13));
+    assert!(matches!(kept("bytes"), Attribute::Opaque { bytes, .. } if bytes.len() == 14));
     assert!(matches!(kept("many"), Attribute::Opaque { what, .. } if what == "list of 70000"));
     assert!(matches!(kept("sparse"), Attribute::Sparse(sparse) if sparse.dims == [4]));
     let value = |name: &str| graph.values.iter().find(|v| v.name == name).unwrap();
