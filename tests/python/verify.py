@@ -25,9 +25,9 @@ def weights(name, *shape):
 def net():
     """Convolutions with a branch, over an input of open size."""
     nodes = [
-        helper.make_node("Conv", ["x", "w1"], ["c1"], "conv1", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["x", "w1"], ["c1"], "conv1", pads=[1, 1, 1, 1], strides=[1, 1], dilations=[1, 1]),
         helper.make_node("Relu", ["c1"], ["r1"], "relu1"),
-        helper.make_node("Conv", ["r1", "w2"], ["c2"], "conv2", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], "conv2", pads=[1, 1, 1, 1], strides=[1, 1], dilations=[1, 1]),
         helper.make_node("Add", ["c2", "r1"], ["s"], "add"),
         helper.make_node("GlobalAveragePool", ["s"], ["p"], "pool"),
         helper.make_node("Flatten", ["p"], ["f"], "flat"),
