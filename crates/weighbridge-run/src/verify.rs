@@ -79,7 +79,7 @@ pub fn verify(
 ) -> Result<Verdict> {
     let (graph_a, graph_b) = (graph_of(a)?, graph_of(b)?);
     let mut lacks = engine.lacks(a);
-    lacks.extend(engine.lacks(b));
+    lacks.extend(engine.lacks(b).into_iter().filter(|lack| !lacks.contains(lack)).collect::<Vec<_>>());
     if !lacks.is_empty() {
         return Err(Error::Refused {
             what: format!(

@@ -165,3 +165,27 @@ fn what_a_graph_cannot_take_is_refused() {
     assert!(says.contains("'w': I32, and the graph takes F32"), "{says}");
     assert!(says.contains("'v': [1], and the graph takes [2]"), "{says}");
 }
+
+#[test]
+fn whatever_is_read_of_a_damaged_model_is_written_and_read_again() {
+    let whole = specimen().0;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    let mut written = 0;
+    for at in 0..whole.len() {
+        for bit in [0, 3, 6] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << bit;
+            let Ok(model) = read_bytes(&damaged) else { continue };
+            match plan_at(&model, &path, &WriteOptions::default()) {
+                Ok(bytes) => {
+                    let again = read_bytes(&bytes).unwrap_or_else(|e| panic!("byte {at}, bit {bit}: {e}"));
+                    assert_eq!(names(&again), names(&model), "byte {at}, bit {bit}");
+                    written += 1;
+                }
+                Err(e) => assert!(!e.to_string().is_empty()),
+            }
+        }
+    }
+    assert!(written > 500, "{written}");
+}
