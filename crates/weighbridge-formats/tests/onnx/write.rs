@@ -164,6 +164,13 @@ fn what_a_graph_cannot_take_is_refused() {
     let says = refusal(&other);
     assert!(says.contains("'w': I32, and the graph takes F32"), "{says}");
     assert!(says.contains("'v': [1], and the graph takes [2]"), "{says}");
+    let floats = attribute("value_floats", 6, proto().float(7, 0.5).float(7, -1.0));
+    let mut constant =
+        read(&model(graph(&[w()]).message(1, node("Constant", &[], &["k"]).message(5, floats))));
+    written(&constant);
+    constant.tensors[1].storage = constant.tensors[0].storage.clone();
+    let says = refusal(&constant);
+    assert!(says.contains("'k@value_floats': it stands for the numbers in a node's attribute"), "{says}");
 }
 
 #[test]
