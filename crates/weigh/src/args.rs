@@ -14,7 +14,7 @@ Examples:
   weigh show m.pth -t 'conv1.weight[0,:,3:5]'
   weigh convert m.pth -o m.safetensors  move the weights, bit for bit
 
-Exit status: 0 fine, 2 failure.";
+Exit status: 0 fine, 1 verify found a difference, 2 failure.";
 
 /// Look at, judge, move and prove the weights of neural networks.
 #[derive(Debug, Parser)]
@@ -43,6 +43,9 @@ pub enum Command {
     Show(ShowArgs),
     /// Move weights to another container, exactly, or as asked.
     Convert(Box<ConvertArgs>),
+    /// Whether two ONNX models compute the same: exit 0 where they do, 1 where they do not.
+    #[cfg(feature = "run")]
+    Verify(VerifyArgs),
     /// The formats that are read and written.
     Formats(FormatsArgs),
     /// Print a shell's completion script.
@@ -276,6 +279,68 @@ pub struct ConvertArgs {
     /// Return only when everything is on the disk.
     #[arg(long)]
     pub sync: bool,
+}
+
+#[cfg(feature = "run")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  weigh verify net.onnx simplified.onnx
+  weigh verify a.onnx b.onnx --input x=1,3,224,224 --tolerance 1e-3
+  weigh verify a.onnx b.onnx --inputs sample.npz --time
+  weigh verify a.onnx b.onnx --ort /usr/lib/libonnxruntime.so
+
+Exit status: 0 the same, 1 not the same, 2 failure.")]
+pub struct VerifyArgs {
+    /// The model that is right.
+    pub a: PathBuf,
+
+    /// The model to compare with it.
+    pub b: PathBuf,
+
+    /// Read as this format, whatever the content looks like.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+
+    /// The shape of an input where the model leaves it open: x=1,3,224,224; may be repeated.
+    #[arg(long = "input", value_name = "NAME=SIZES", conflicts_with = "inputs")]
+    pub shapes: Vec<String>,
+
+    /// Run on the arrays of this file, named as the inputs are, instead of random values.
+    #[arg(long, value_name = "FILE.npz")]
+    pub inputs: Option<PathBuf>,
+
+    /// Seed of the random values.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// Largest difference to let pass, relative to the largest magnitude in a tensor.
+    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    pub tolerance: f64,
+
+    /// The engine: rten (built in) or onnxruntime (where its library is found, and then taken unless told).
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<String>,
+
+    /// The library of ONNX Runtime; otherwise $ORT_DYLIB_PATH, otherwise the active Python's.
+    #[arg(long, value_name = "PATH")]
+    pub ort: Option<PathBuf>,
+
+    /// Compare no inner values.
+    #[arg(long)]
+    pub outputs_only: bool,
+
+    /// Also time both.
+    #[arg(long)]
+    pub time: bool,
+
+    /// Read with system calls instead of mapping the files.
+    #[arg(long)]
+    pub no_mmap: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -35,6 +35,12 @@ fn main() -> ExitCode {
         (Some(Command::Stats(stats)), _) => commands::stats::run(stats),
         (Some(Command::Show(show)), _) => commands::show::run(show),
         (Some(Command::Convert(convert)), _) => commands::convert::run(convert),
+        #[cfg(feature = "run")]
+        (Some(Command::Verify(verify)), _) => match commands::verify::run(verify) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(1),
+            Err(error) => Err(error),
+        },
         (Some(Command::Formats(formats)), _) => commands::formats::run(formats),
         (Some(Command::Completions { shell }), _) => commands::completions::run(*shell),
         (None, Some(report)) => commands::report::run(report),

@@ -8,3 +8,5 @@ pub mod ls;
 pub mod report;
 pub mod show;
 pub mod stats;
+#[cfg(feature = "run")]
+pub mod verify;

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use weighbridge_model::storage::identity;
-use weighbridge_model::{Layout, Tensor};
+use weighbridge_model::{Layout, Role, Tensor};
 
 use crate::plan::FilePlan;
+
+/// Shapes, axes and bounds up to this size stay within: runtimes infer shapes from them before they look outside.
+const FIXED: u64 = 1 << 13;
 
 /// Tensors from this size on begin a page, so that runtimes can map them.
 const LARGE: u64 = 1 << 16;
@@ -43,7 +46,8 @@ impl External {
     /// Where a tensor will stand; `None` where it is too small.
     pub(super) fn place(&mut self, tensor: &Tensor) -> Option<u64> {
         let bytes = tensor.bytes();
-        if bytes < self.least.max(1) {
+        let fixed = tensor.role == Role::Constant || tensor.dtype.is_integer();
+        if bytes < self.least.max(1) || fixed && bytes <= FIXED {
             return None;
         }
         let region = match &tensor.layout {

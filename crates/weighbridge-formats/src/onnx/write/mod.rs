@@ -11,7 +11,7 @@ mod tensor;
 use std::collections::HashMap;
 use std::path::Path;
 
-use weighbridge_model::{Error, Graph, Model, Program, Result, TensorId, TensorNotes};
+use weighbridge_model::{Error, Graph, Model, Program, Result, Tensor, TensorId, TensorNotes};
 
 use crate::plan::{FilePlan, Plan, WriteOptions};
 use crate::protobuf::write::Draft;
@@ -41,6 +41,12 @@ pub fn write(model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan>
     let build = |outside: Option<u64>| {
         let mut writer = Writer {
             model,
+            in_attributes: model
+                .tensors
+                .iter()
+                .filter(|t| t.name.contains('@'))
+                .map(|t| (&*t.name, t))
+                .collect(),
             notes: program.tensors.iter().map(|(id, notes)| (*id, notes)).collect(),
             external: outside.map(|least| External::new(path, least)),
             within: false,
@@ -79,6 +85,8 @@ pub fn write(model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan>
 /// Writes one model.
 struct Writer<'a> {
     model: &'a Model,
+    /// Tensors that may stand for the plain numbers of a `Constant` node.
+    in_attributes: HashMap<&'a str, &'a Tensor>,
     notes: HashMap<TensorId, &'a TensorNotes>,
     external: Option<External>,
     /// Whether tensors stay in the message: runtimes look outside for initializers and constants alone.

@@ -1,6 +1,8 @@
 //! `NodeProto` and `AttributeProto`.
 
-use weighbridge_model::{Attribute, Error, Graph, Node, Place, Properties, Result, Value, ValueId};
+use weighbridge_model::{
+    Attribute, DType, Error, Graph, Node, Place, Properties, Result, Tensor, Value, ValueId,
+};
 
 use super::Writer;
 use super::graph::properties;
@@ -15,6 +17,9 @@ impl Writer<'_> {
         draft.text(3, &node.name);
         draft.text(4, &node.op);
         for (name, attribute) in &node.attributes {
+            if node.op == "Constant" {
+                self.unchanged(graph, node, name, attribute);
+            }
             draft.message(5, self.attribute(name, attribute, &node.attribute_docs)?);
         }
         draft.text(6, &node.doc);
@@ -23,6 +28,17 @@ impl Writer<'_> {
         properties(&mut draft, 9, &node.properties);
         node.carried.iter().for_each(|field| draft.encoded(field));
         Ok(draft)
+    }
+
+    /// Refuses a tensor that stood for the plain numbers of a `Constant` node and holds others now: what is written is
+    /// the attribute.
+    fn unchanged(&mut self, graph: &Graph, node: &Node, name: &str, attribute: &Attribute) {
+        let (Attribute::Value(value), Some(Some(output))) = (attribute, node.outputs.first()) else { return };
+        let tensor = format!("{}@{name}", graph.value(*output).name);
+        if self.in_attributes.get(&*tensor).is_some_and(|tensor| !holds(tensor, value)) {
+            self.refused
+                .push((tensor, "it stands for the numbers in a node's attribute, which are others".into()));
+        }
     }
 
     pub(super) fn attribute(
@@ -87,6 +103,23 @@ impl Writer<'_> {
         draft.int(20, kind);
         Ok(draft)
     }
+}
+
+/// Whether a tensor's elements are these numbers.
+fn holds(tensor: &Tensor, value: &Value) -> bool {
+    let items = value.as_list().unwrap_or(std::slice::from_ref(value));
+    let (mut rest, mut same) = (items.iter(), items.len() as u64 == tensor.count());
+    if tensor.dtype == DType::Str || !same {
+        return same;
+    }
+    let visited = tensor.visit_values(0..tensor.count(), &mut |_, values| {
+        same &= values
+            .iter()
+            .zip(&mut rest)
+            .all(|(x, item)| item.as_float().is_some_and(|y| *x == y || x.is_nan() && y.is_nan()));
+        Ok(())
+    });
+    visited.is_ok() && same
 }
 
 /// Adds a plain value, and tells its kind; `None` where it has none of ONNX's.

@@ -1,0 +1,130 @@
+//! `weigh verify A B`: whether two models compute the same.
+
+use serde_json::{Map, Value as Json, json};
+use weighbridge_formats::{Access, ReadOptions, by_id, open};
+use weighbridge_model::{Error, Model, Result};
+use weighbridge_report::json::SCHEMA;
+use weighbridge_report::table::{Cell, Table, clean};
+use weighbridge_run::{Comparison, EngineChoice, Options, Shapes, Verdict, choose, from_file, verify};
+
+use crate::args::VerifyArgs;
+use crate::printer;
+
+/// Inner values that a table lists.
+const LISTED: usize = 20;
+
+/// Whether the outputs agree.
+pub fn run(args: &VerifyArgs) -> Result<bool> {
+    let format = args.format.as_deref().map(by_id).transpose()?;
+    let read = ReadOptions { access: Access { no_mmap: args.no_mmap }, ..ReadOptions::default() };
+    let model = |path: &std::path::PathBuf| open(&[path], format, &read);
+    let (a, b): (Model, Model) = (model(&args.a)?, model(&args.b)?);
+    let engine = choose(&EngineChoice { name: args.engine.clone(), library: args.ort.clone() })?;
+    let given = args.inputs.as_deref().map(|path| from_file(&a, path)).transpose()?;
+    let options = Options {
+        tolerance: args.tolerance,
+        seed: args.seed,
+        shapes: shapes(&args.shapes)?,
+        inner: !args.outputs_only,
+        time: args.time,
+    };
+    let verdict = verify(&a, &b, &*engine, given, &options)?;
+    if args.json {
+        printer::json(document(&verdict))?;
+    } else {
+        print(&verdict)?;
+    }
+    if verdict.insensitive {
+        printer::note(
+            "the outputs hardly depend on the inputs: that they agree says little about the weights",
+        );
+    }
+    Ok(verdict.ok)
+}
+
+/// `NAME=1,3,224,224` each.
+fn shapes(rules: &[String]) -> Result<Shapes> {
+    let usage =
+        |rule: &str| Error::Usage { what: format!("'{rule}': write NAME=SIZES, as in 'x=1,3,224,224'") };
+    let each = |rule: &String| {
+        let (name, sizes) = rule.rsplit_once('=').ok_or_else(|| usage(rule))?;
+        let sizes = sizes.split(',').filter(|size| !size.trim().is_empty());
+        let sizes = sizes.map(|size| size.trim().parse().map_err(|_| usage(rule)));
+        Ok((name.to_owned(), sizes.collect::<Result<_>>()?))
+    };
+    rules.iter().map(each).collect()
+}
+
+fn document(verdict: &Verdict) -> Map<String, Json> {
+    let list = |compared: &[Comparison]| -> Json {
+        let each = compared.iter().map(|c| {
+            let mut entry = json!({
+                "name": c.name,
+                "max_abs": c.max_abs,
+                "max_rel": c.max_rel,
+                "max_ulp": c.max_ulp,
+                "cosine": c.cosine,
+                "ok": c.ok,
+            });
+            if let Some(why) = &c.why {
+                entry["why"] = why.clone().into();
+            }
+            entry
+        });
+        each.collect()
+    };
+    let mut document = Map::new();
+    document.insert("schema".into(), SCHEMA.into());
+    document.insert("outputs".into(), list(&verdict.outputs));
+    document.insert("inner".into(), list(&verdict.inner));
+    if let Some(first) = &verdict.first_divergence {
+        let first = json!({"node": first.node, "op": first.op, "tensor": first.tensor});
+        document.insert("first_divergence".into(), first);
+    }
+    document.insert("insensitive".into(), verdict.insensitive.into());
+    document.insert("engines".into(), verdict.engines.clone().into());
+    if let Some(times) = &verdict.times {
+        document.insert("seconds".into(), json!({"a": times.a, "b": times.b}));
+    }
+    document.insert("ok".into(), verdict.ok.into());
+    document
+}
+
+fn print(verdict: &Verdict) -> Result<()> {
+    let mut table = Table::new(&[
+        ("value", false),
+        ("max abs", true),
+        ("max rel", true),
+        ("ULP", true),
+        ("cosine", true),
+        ("", false),
+    ]);
+    let differing = verdict.inner.iter().filter(|c| !c.ok).take(LISTED);
+    for compared in verdict.outputs.iter().chain(differing) {
+        table.row(vec![
+            Cell::from(clean(&compared.name)),
+            Cell::from(format!("{:.3e}", compared.max_abs)),
+            Cell::from(format!("{:.3e}", compared.max_rel)),
+            Cell::from(compared.max_ulp.map(|ulp| ulp.to_string()).unwrap_or_default()),
+            Cell::from(format!("{:.9}", compared.cosine)),
+            Cell::from(match (&compared.why, compared.ok) {
+                (Some(why), _) => clean(why),
+                (None, true) => "same".to_owned(),
+                (None, false) => "differs".to_owned(),
+            }),
+        ]);
+    }
+    let mut text = table.render(printer::width());
+    let same = verdict.inner.iter().filter(|c| c.ok).count();
+    text += &format!("inner values of the same name: {} of {} the same\n", same, verdict.inner.len());
+    if let Some(first) = &verdict.first_divergence {
+        let named = format!("{} ({}), by '{}'", first.node, first.op, first.tensor);
+        text += &format!("first to differ: {}\n", clean(&named));
+    }
+    if let Some(times) = &verdict.times {
+        text += &format!("a run takes {:.2} ms and {:.2} ms\n", times.a * 1e3, times.b * 1e3);
+    }
+    let says = if verdict.ok { "the same" } else { "not the same" };
+    text += &format!("{says}, on {}\n", verdict.engines.join(", "));
+    printer::data(&text)
+}
