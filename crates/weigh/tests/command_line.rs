@@ -147,7 +147,7 @@ fn near_misses_are_told() {
     assert!(failure(&["lss", &file]).contains("did you mean 'ls'?"));
     assert!(failure(&["show", &file, "-t", "conv1.wieght"]).contains("did you mean"));
     assert!(failure(&["show", &file, "-t", "x[0"]).contains("closing ]"));
-    assert!(failure(&["ls", &file, "--format", "safetensor"]).contains("did you mean 'safetensors'?"));
+    assert!(failure(&["ls", &file, "--format", "safetensor"]).contains("did you mean 'safetensors'"));
     assert!(failure(&["ls", &file, "--role", "weights"]).contains("parameter"));
     assert!(failure(&["ls", "no/such/file.pth"]).contains("no/such/file.pth"));
     failure(&[]);
