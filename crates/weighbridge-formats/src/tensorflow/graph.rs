@@ -4,6 +4,7 @@
 //! function `node:output:index` is an output by its name, and a bare name an argument.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use weighbridge_model::{
     Attribute, Error, Graph, GraphValue, Limits, Model, Node, Place, Result, Role, TensorId, Value, ValueId,
@@ -66,7 +67,7 @@ pub(super) struct Reader<'a> {
     /// Their names in order.
     pub order: Vec<String>,
     pub uses: HashMap<TensorId, Use>,
-    templates: HashMap<String, Option<Template>>,
+    templates: HashMap<String, Option<Rc<Template>>>,
     /// Nodes that were read.
     pub nodes: u64,
     items: u64,
@@ -144,12 +145,12 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::graph`].
-    pub fn function(&mut self, name: &str) -> Result<Option<Template>> {
+    pub fn function(&mut self, name: &str) -> Result<Option<Rc<Template>>> {
         if let Some(template) = self.templates.get(name) {
             return Ok(template.clone());
         }
         let template = match self.library.get(name).cloned() {
-            Some(message) => Some(self.body(name, &message)?),
+            Some(message) => Some(Rc::new(self.body(name, &message)?)),
             None => None,
         };
         self.templates.insert(name.to_owned(), template.clone());

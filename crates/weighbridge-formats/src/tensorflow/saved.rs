@@ -249,8 +249,9 @@ fn whole(
     let placed: HashSet<String> = settler.placed.drain(..).collect();
     let functions = reader.order.clone();
     for name in functions.iter().filter(|n| !placed.contains(*n)) {
-        if let Some(mut body) = reader.function(name)? {
+        if let Some(body) = reader.function(name)? {
             // Alone, so that what it does with its own constants is known.
+            let mut body = Template::clone(&body);
             body.calls.clear();
             Settler::new(reader).settle(body, Facts::new(), 0)?;
         }

@@ -1,7 +1,7 @@
 //! Which values of a graph are weights: told of constants and variables, and followed through what hands them on and
 //! into the functions that are called.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::{Attribute, Graph, Node, Result, TensorId, Value, ValueId};
 
@@ -68,7 +68,7 @@ impl<'r, 'a> Settler<'r, 'a> {
             self.placed.push(name.clone());
             let passed = body.graph.inputs.iter().zip(taken);
             let facts = passed.filter_map(|(&to, from)| Some((to, *known.get(&from?)?))).collect();
-            let body = self.settle(body, facts, depth + 1)?;
+            let body = self.settle(Template::clone(&body), facts, depth + 1)?;
             if let Some((_, attribute)) = graph.nodes[index].attributes.iter_mut().find(|(k, _)| *k == key) {
                 *attribute = Attribute::Graph(Box::new(body));
             }
@@ -116,8 +116,10 @@ fn hand_on(graph: &Graph, known: &mut Facts) {
 pub(super) fn restored(reader: &mut Reader<'_>, outer: &Template) -> Result<HashMap<ValueId, String>> {
     let mut found = HashMap::new();
     assigned(outer, Some, &mut found);
+    // What saves and what restores is called once; a second call would tell nothing new.
+    let mut seen = HashSet::new();
     for (index, key, names) in &outer.calls {
-        for name in names {
+        for name in names.iter().filter(|name| seen.insert(name.as_str())).collect::<Vec<_>>() {
             let Some(body) = reader.function(name)? else { continue };
             if !body.graph.nodes.iter().any(|n| n.op == "RestoreV2") {
                 continue;

@@ -115,7 +115,8 @@ pub(super) struct Part {
 
 impl Part {
     fn count(&self) -> u64 {
-        self.extents.iter().map(|e| e.1).product()
+        let sizes: Vec<u64> = self.extents.iter().map(|e| e.1).collect();
+        weighbridge_model::element_count(&sizes).unwrap_or(u64::MAX)
     }
 
     fn holds(&self, at: &[u64]) -> bool {
@@ -151,8 +152,8 @@ impl Joined {
             ));
         }
         for (i, part) in parts.iter().enumerate() {
-            if part.storage.len() != part.count() * width {
-                let (has, asks) = (part.storage.len(), part.count() * width);
+            if part.storage.len() != part.count().saturating_mul(width) {
+                let (has, asks) = (part.storage.len(), part.count().saturating_mul(width));
                 return Err(format!("a slice has {has} bytes, and its extent asks for {asks}"));
             }
             if parts[..i].iter().any(|other| part.count() > 0 && other.count() > 0 && part.meets(other)) {
@@ -282,6 +283,13 @@ mod tests {
             joined.read_at(u64::from(from), &mut bytes).unwrap();
             assert_eq!(bytes, (from..12).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn slices_of_nothing_may_have_any_other_size() {
+        let huge = 1 << 40;
+        let joined = Joined::new(vec![huge, huge, 0], 4, vec![part(&[(0, huge), (0, huge), (0, 0)], &[])]);
+        assert_eq!(joined.unwrap().len(), 0);
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn begins_index(source: &Source) -> Result<bool> {
     const SHARDS: u8 = 1 << 3;
     const VERSION: [u8; 3] = [3 << 3 | 2, 2, 1 << 3];
     let head = source.prefix(0, 40)?;
-    let [0, 0, len @ 7..=30, SHARDS, rest @ ..] = &head[..] else { return Ok(false) };
+    let [0, 0, len @ 6..=30, SHARDS, rest @ ..] = &head[..] else { return Ok(false) };
     let rest = &rest[..rest.len().min(usize::from(*len) - 1)];
     Ok(rest.windows(VERSION.len()).any(|w| w == VERSION))
 }
