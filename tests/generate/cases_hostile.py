@@ -13,10 +13,11 @@ import torch
 from onnx import TensorProto
 from safetensors.torch import save
 
-import cases_caffe
-import hostile_lite
-import cases_gguf
+# First: the LLVM of torch's exporter refuses to come after that of TensorFlow.
 import cases_pytorch
+import cases_caffe
+import cases_gguf
+import hostile_lite
 import hostile_tensorflow
 import nets
 import pytorch_forms

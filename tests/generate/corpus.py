@@ -7,13 +7,14 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS / "python"))
 
+# First: the LLVM of torch's exporter refuses to come after that of TensorFlow.
+import cases_pytorch  # noqa: E402, I001
 import cases_caffe  # noqa: E402
 import cases_gguf  # noqa: E402
 import cases_hostile  # noqa: E402
 import cases_keras  # noqa: E402
 import cases_numpy  # noqa: E402
 import cases_onnx  # noqa: E402
-import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
 import cases_tensorflow  # noqa: E402
 import cases_tensorrt  # noqa: E402

@@ -12,12 +12,13 @@ from cases import run
 
 sys.path.insert(0, str(weigh.ROOT / "tests" / "generate"))
 
+# First: the LLVM of torch's exporter refuses to come after that of TensorFlow.
+import cases_pytorch  # noqa: E402, I001
 import cases_caffe  # noqa: E402
 import cases_keras  # noqa: E402
 import cases_numpy  # noqa: E402
 import cases_gguf  # noqa: E402
 import cases_onnx  # noqa: E402
-import cases_pytorch  # noqa: E402
 import cases_safetensors  # noqa: E402
 import cases_tensorflow  # noqa: E402
 import cases_tensorrt  # noqa: E402

@@ -31,7 +31,7 @@ TARGETS = (
     ("caffemodel", None),
 )
 # What may be said of a model that a format cannot carry.
-REFUSALS = ("cannot carry these tensors", "no tensor is left to write", "holds the layers of a net, and there is none")
+REFUSALS = ("cannot carry these tensors", "no tensor is left to write", "this model has none of")
 
 
 def load(path):

@@ -42,10 +42,10 @@ pub fn write(model: &Model, path: &Path, _: &WriteOptions) -> Result<Plan> {
     }
     let graph = model.graph.as_ref().filter(|g| g.nodes.iter().any(|n| n.domain == "caffe"));
     let Some(graph) = graph else {
-        return Err(Error::Usage {
-            what:
-                "a .caffemodel holds the layers of a net, and there is none: --into deploy.prototxt names it"
-                    .into(),
+        return Err(Error::Refused {
+            what: "a .caffemodel holds the layers of a net, and this model has none of Caffe's".into(),
+            reasons: Vec::new(),
+            help: Some("--into deploy.prototxt puts the tensors into the layers of a net".into()),
         });
     };
     let mut writer = Writer {
