@@ -110,7 +110,7 @@ def main():
         else:
             print(f"skipped: a full disk ({'no' if os.geteuid() else 'root, and no'} leave to mount one)")
         for case in kills.cases(binary):
-            if case.over or case.name == "shards":
+            if case.over or " in " in case.name:
                 continue
             for trial in trials:
                 runs += 1

@@ -58,7 +58,20 @@ def make_caffe(path, seed, megabytes):
     return path
 
 
-MAKERS = {"caffe": make_caffe}
+def make_onnx(path, seed, megabytes):
+    """The same as a graph: an .onnx file is written of nothing else."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, given = [], []
+    for i, pair in enumerate(layers(seed, megabytes)):
+        given += [numpy_helper.from_array(tensor, f"layer{i}.{j}") for j, tensor in enumerate(pair)]
+        nodes.append(helper.make_node("Gemm", ["x", f"layer{i}.0", f"layer{i}.1"], [f"y{i}"], transB=1))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", nodes[-1].output[0])]
+    path.write_bytes(helper.make_model(helper.make_graph(nodes, "net", ends[:1], ends[1:], given)).SerializeToString())
+    return path
+
+
+MAKERS = {"caffe": make_caffe, "onnx": make_onnx}
 
 
 def touched(folder):
@@ -158,7 +171,7 @@ class Case:
 
 
 def cases(binary):
-    """Every writable format, each way of writing it; and shards."""
+    """Every writable format, each way of writing it; and those of several files."""
     ways = []
     for row in weigh.run(binary, "formats", "--json")["formats"]:
         if row["write"]:
@@ -168,7 +181,8 @@ def cases(binary):
             variants = [f"{id}:{variant['id']}" for variant in row.get("variants", ())]
             ways += [(id, way, target, ["--to", way]) for way in (id, *variants)]
     shard = MEGABYTES * 2**20 // 4 + 2**20
-    ways.append(("safetensors", "shards", "net.safetensors", ["--shard", f"{shard}"]))
+    ways.append(("safetensors", "safetensors in shards", "net.safetensors", ["--shard", f"{shard}"]))
+    ways.append(("onnx", "onnx in two files", "net.onnx", ["--external", "1"]))
     for way in ways:
         for over in (False, True):
             yield Case(binary, *way, over)
