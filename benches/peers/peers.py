@@ -116,6 +116,14 @@ class Job:
     resident: float = 0
 
 
+def warm(job):
+    """Brings the job's file into the page cache: a system may have put it out while other jobs had their turns."""
+    for path in (word for word in job.command if word.endswith((".safetensors", ".pth"))):
+        with open(path, "rb", buffering=0) as file:
+            while file.read(1 << 24):
+                pass
+
+
 def watch(job, quiet=False):
     """Runs it once: CPU and wall seconds, peaks of private (RssAnon) and of all resident memory in MB.
 
@@ -220,15 +228,11 @@ def compare(args, folder):
     if rust:
         total = Job("bare sum (Rust)", [str(rust), str(plain)])
         jobs.insert(5, total)
-    for path in (plain, pickled):
-        # So that the first run does not wait for the disk.
-        with path.open("rb") as file:
-            while file.read(1 << 24):
-                pass
     for run in range(args.runs):
         # In turns, so that a noisy minute spoils a run of each rather than all of one.
         for job in jobs:
             print(f"\rrun {run + 1} of {args.runs}: {job.name}".ljust(79), end="", file=sys.stderr, flush=True)
+            warm(job)
             watch(job)
     print(file=sys.stderr)
     lines = Path("/proc/cpuinfo").read_text().splitlines()

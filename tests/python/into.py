@@ -14,6 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 warnings.filterwarnings("ignore")
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -110,6 +111,15 @@ def fed(graph, arrays):
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
+def written(binary, source, graph, scratch, x, *flags):
+    """What ONNX Runtime computes from the graph, written with the source's weights."""
+    out = scratch / "written.onnx"
+    account(binary, source, graph, out, *flags)
+    onnx.checker.check_model(str(out), full_check=True)
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+
+
 def close(a, b):
     a, b = np.asarray(a), np.asarray(b)
     assert a.shape == b.shape and np.abs(a - b).max() <= 1e-5 * max(1.0, np.abs(b).max()), np.abs(a - b).max()
@@ -133,6 +143,8 @@ def check_export(binary, scratch):
             assert [n for n in arrays.files if "@" not in n] == names, "names in the graph's order"
             assert all(np.array_equal(arrays[n], state[n].numpy()) for n in names)
             close(fed(graph, arrays).run(None, {fed_input(graph): x.numpy()})[0], source(x).detach())
+        for flags in ((), ("--external", "1")):
+            close(written(binary, scratch / file, graph, scratch, x, *flags), source(x).detach())
     # An untrained network's equal tensors are exported once, and cannot be told apart again.
     equal = export(Net().eval(), x, scratch / "equal.onnx", **keep)
     refused(binary, scratch / "net.pth", equal, scratch / "no.npz", "kept once")
@@ -158,6 +170,7 @@ def check_renamed(binary, scratch):
     assert {m["by"] for m in told["matched"]} == {"name", "use"}, told["matched"]
     with np.load(scratch / "tokens.npz") as arrays:
         close(fed(graph, arrays).run(None, {fed_input(graph): x.numpy()})[0], source(x).detach())
+    close(written(binary, scratch / "tokens.pth", graph, scratch, x), source(x).detach())
     # And back: the graph's values into the state dict's names.
     told = account(binary, graph, scratch / "tokens.pth", scratch / "back.pth")
     other = Tokens()
@@ -181,6 +194,7 @@ def check_dynamo(binary, scratch):
         with np.load(scratch / "dynamo.npz") as arrays:
             session = fed(scratch / "dynamo.onnx", arrays)
             close(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0], source(x).detach())
+        close(written(binary, scratch / "tokens.pth", scratch / "dynamo.onnx", scratch, x), source(x).detach())
     else:
         assert "panicked" not in run.stderr
         return f"the dynamo exporter's graph is refused: {run.stderr.splitlines()[1]}"
@@ -294,6 +308,15 @@ def check_caffe(binary, scratch):
         assert arrays["bn1.factor"].tolist() == [1.0]
         assert np.array_equal(arrays["scale1.bias"], state["bn1.bias"].numpy())
         assert np.array_equal(arrays["fc.weight"], state["fc.weight"].numpy())
+    # As a .caffemodel, which OpenCV runs.
+    wide = random(nn.Sequential(nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), nn.Flatten(), nn.Linear(6 * 36, 6)))
+    names = {"0": "conv1", "1": "bn1", "3": "fc"}
+    torch.save({f"{names[k[0]]}{k[1:]}": v for k, v in wide.state_dict().items()}, scratch / "wide.pth")
+    account(binary, scratch / "wide.pth", scratch / "net.prototxt", scratch / "net.caffemodel")
+    net = cv2.dnn.readNetFromCaffe(str(scratch / "net.prototxt"), str(scratch / "net.caffemodel"))
+    x = torch.randn(1, 3, 8, 8)
+    net.setInput(x.numpy())
+    close(net.forward(), wide(x).detach())
     state["conv1.weight"] = torch.randn(5, 3, 3, 3)
     torch.save(state, scratch / "wrong.pth")
     refused(binary, scratch / "wrong.pth", scratch / "net.prototxt", scratch / "no.npz", "[5, 3, 3, 3]", "[6, ?, 3, 3]")
