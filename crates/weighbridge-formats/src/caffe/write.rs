@@ -21,6 +21,7 @@ use super::net::Layer;
 use super::{encode, ungraph};
 use crate::output::Output;
 use crate::plan::{Change, FilePlan, Plan, WriteOptions};
+use crate::protobuf::write::Draft;
 use crate::ties::lost_ties;
 
 /// Bytes that protobuf takes in a message.
@@ -54,32 +55,13 @@ pub fn write(model: &Model, path: &Path, _: &WriteOptions) -> Result<Plan> {
         refused: Vec::new(),
         by_name: model.tensors.iter().rev().map(|t| (t.name.as_str(), t.id)).collect(),
         taken: HashMap::new(),
-        pieces: vec![],
+        net: Draft::default(),
     };
     writer.head(graph);
     for wired in ungraph::layers(graph) {
         writer.layer(wired)?;
     }
     writer.finish(path)
-}
-
-/// What a file is made of.
-enum Piece {
-    Bytes(Vec<u8>),
-    Elements(Tensor),
-}
-
-impl Piece {
-    fn len(&self) -> u64 {
-        match self {
-            Piece::Bytes(bytes) => bytes.len() as u64,
-            Piece::Elements(tensor) => tensor.bytes(),
-        }
-    }
-}
-
-fn len(pieces: &[Piece]) -> u64 {
-    pieces.iter().map(Piece::len).fold(0, u64::saturating_add)
 }
 
 struct Writer<'a> {
@@ -89,16 +71,13 @@ struct Writer<'a> {
     by_name: HashMap<&'a str, TensorId>,
     /// Tensors that a layer takes, and what that changes.
     taken: HashMap<TensorId, Option<String>>,
-    pieces: Vec<Piece>,
+    net: Draft,
 }
 
 impl Writer<'_> {
     /// Name and inputs of the net.
     fn head(&mut self, graph: &Graph) {
-        let mut out = Vec::new();
-        if !graph.name.is_empty() {
-            encode::bytes(&mut out, 1, graph.name.as_bytes());
-        }
+        self.net.text(1, &graph.name);
         for &input in &graph.inputs {
             let value = &graph.values[input.0 as usize];
             let sizes = value.shape.iter().flatten().map(|d| match d {
@@ -109,11 +88,10 @@ impl Writer<'_> {
             if value.shape.is_some()
                 && let Some(sizes) = sizes.collect::<Option<Vec<u64>>>()
             {
-                encode::bytes(&mut out, 3, value.name.as_bytes());
-                encode::bytes(&mut out, 8, &encode::shape(sizes.into_iter()));
+                self.net.bytes(3, value.name.as_bytes());
+                self.net.message(8, shape(&sizes));
             }
         }
-        self.pieces.push(Piece::Bytes(out));
     }
 
     fn layer(&mut self, wired: ungraph::Wired) -> Result<()> {
@@ -122,39 +100,29 @@ impl Writer<'_> {
             true => self.by_name(&layer),
             false => self.by_graph(&layer, wired.blobs),
         };
-        let mut head = Vec::new();
-        encode::bytes(&mut head, 1, layer.name.as_bytes());
-        encode::bytes(&mut head, 2, caffe_type(&layer.kind).as_bytes());
-        layer.bottoms.iter().for_each(|bottom| encode::bytes(&mut head, 3, bottom.as_bytes()));
-        layer.tops.iter().for_each(|top| encode::bytes(&mut head, 4, top.as_bytes()));
-        let (settings, lost) = encode::settings(&layer.settings);
+        let mut draft = Draft::default();
+        draft.text(1, &layer.name);
+        draft.text(2, caffe_type(&layer.kind));
+        layer.bottoms.iter().for_each(|bottom| draft.bytes(3, bottom.as_bytes()));
+        layer.tops.iter().for_each(|top| draft.bytes(4, top.as_bytes()));
+        for &id in &blobs {
+            self.blob(id, &mut draft)?;
+        }
+        if let (2, "BatchNorm") = (blobs.len(), caffe_type(&layer.kind)) {
+            let storage = Arc::new(Memory::new(1f32.to_le_bytes()));
+            let one = Tensor::contiguous("", DType::F32, vec![1], storage, &Place::default())?;
+            draft.message(7, blob(one));
+            let why = "1, which leaves mean and variance as they are; the source has none";
+            self.plan.added.push(Change::new(full(&layer.name, "factor"), why));
+        }
+        let lost = encode::settings(&mut draft, &layer.settings);
         if !lost.is_empty() {
             let lost = lost.join(", ");
             let why =
                 format!("settings {lost}: a layer of today has no place for them, and weights need none");
             self.plan.dropped.push(Change::new(format!("layer {}", layer.name), why));
         }
-        let mut pieces = vec![Piece::Bytes(head)];
-        for &id in &blobs {
-            self.blob(id, &mut pieces)?;
-        }
-        if let (2, "BatchNorm") = (blobs.len(), caffe_type(&layer.kind)) {
-            let one = Tensor::contiguous(
-                "",
-                DType::F32,
-                vec![1],
-                Arc::new(Memory::new(1f32.to_le_bytes())),
-                &Place::default(),
-            )?;
-            push_blob(one, &mut pieces);
-            let why = "1, which leaves mean and variance as they are; the source has none";
-            self.plan.added.push(Change::new(full(&layer.name, "factor"), why));
-        }
-        pieces.push(Piece::Bytes(settings));
-        let mut start = Vec::new();
-        encode::head(&mut start, 100, len(&pieces));
-        self.pieces.push(Piece::Bytes(start));
-        self.pieces.append(&mut pieces);
+        self.net.message(100, draft);
         Ok(())
     }
 
@@ -226,12 +194,12 @@ impl Writer<'_> {
         found
     }
 
-    fn blob(&mut self, id: TensorId, pieces: &mut Vec<Piece>) -> Result<()> {
+    fn blob(&mut self, id: TensorId, layer: &mut Draft) -> Result<()> {
         let tensor = self.model.tensor(id);
         match carried(tensor)? {
             Ok((carried, why)) => {
                 self.taken.entry(id).or_insert(why);
-                push_blob(carried, pieces);
+                layer.message(7, blob(carried));
             }
             Err(why) => {
                 self.taken.entry(id).or_insert(None);
@@ -269,12 +237,12 @@ impl Writer<'_> {
                 help: Some("--drop leaves tensors out, --rename renames, --dtype f32 dequantizes".into()),
             });
         }
-        let total = len(&self.pieces);
+        let total = self.net.len();
         if total > LARGEST {
             let place = Place::source(path.display().to_string());
             return Err(Error::Limit { place, what: "bytes of a net", asked: total, allowed: LARGEST });
         }
-        let pieces = self.pieces;
+        let net = self.net;
         let known = ["name", "generation", "inputs", "layers", "generation_of_weights", "unused"];
         let metadata = self.model.metadata.iter().map(|(key, _)| key);
         let lost = metadata.filter(|key| self.model.format != "caffe" || !known.contains(&key.as_str()));
@@ -282,46 +250,43 @@ impl Writer<'_> {
         self.plan.files.push(FilePlan {
             path: path.to_owned(),
             len: Some(total),
-            content: Box::new(move |output: &mut Output<'_>| {
-                pieces.iter().try_for_each(|piece| match piece {
-                    Piece::Bytes(bytes) => output.bytes(bytes),
-                    Piece::Elements(tensor) => output.elements(tensor, &mut |_| {}),
-                })
-            }),
+            content: Box::new(move |output: &mut Output<'_>| net.write(output)),
         });
         Ok(self.plan)
     }
 }
 
-/// A layer's field 7.
-fn push_blob(tensor: Tensor, pieces: &mut Vec<Piece>) {
-    let (mut head, mut tail) = (Vec::new(), Vec::new());
+/// `BlobShape`.
+fn shape(sizes: &[u64]) -> Draft {
+    let mut draft = Draft::default();
+    draft.packed(1, sizes.iter().copied());
+    draft
+}
+
+/// `BlobProto`.
+fn blob(tensor: Tensor) -> Draft {
+    let mut draft = Draft::default();
+    let (number, raw) = match tensor.dtype {
+        DType::F64 => (8, None),
+        DType::F16 => (12, Some(2)),
+        DType::I32 => (12, Some(3)),
+        DType::U32 => (12, Some(4)),
+        _ => (5, None),
+    };
     match tensor.shape.as_slice() {
         sizes @ [1, 1, _, _] => {
-            sizes.iter().zip(1..).for_each(|(&n, number)| encode::int(&mut tail, number, n as i64));
+            sizes.iter().zip(1..).for_each(|(&n, number)| draft.int(number, n as i64));
         }
-        sizes => encode::bytes(&mut tail, 7, &encode::shape(sizes.iter().copied())),
+        sizes => draft.message(7, shape(sizes)),
     }
-    let raw = |code| {
-        let mut kind = Vec::new();
-        encode::int(&mut kind, 10, code);
-        (12, kind)
-    };
-    let (number, kind) = match tensor.dtype {
-        DType::F64 => (8, vec![]),
-        DType::F16 => raw(2),
-        DType::I32 => raw(3),
-        DType::U32 => raw(4),
-        _ => (5, vec![]),
-    };
-    tail.extend(kind);
+    if let Some(kind) = raw {
+        draft.int(10, kind);
+    }
     if tensor.count() > 0 {
-        encode::head(&mut head, number, tensor.bytes());
+        let len = tensor.bytes();
+        draft.stream(number, len, Arc::new(move |output| output.elements(&tensor, &mut |_| {})));
     }
-    let mut start = Vec::new();
-    encode::head(&mut start, 7, (head.len() + tail.len()) as u64 + tensor.bytes());
-    start.append(&mut head);
-    pieces.extend([Piece::Bytes(start), Piece::Elements(tensor), Piece::Bytes(tail)]);
+    draft
 }
 
 type Carried = std::result::Result<(Tensor, Option<String>), String>;

@@ -68,6 +68,15 @@ impl Draft {
         self.bytes_at_hand(&value.to_le_bytes());
     }
 
+    /// Adds whole numbers as one packed field, unless there are none.
+    pub fn packed(&mut self, number: u32, values: impl Iterator<Item = u64>) {
+        let mut inner = Draft::default();
+        values.for_each(|value| inner.varint(value));
+        if inner.len > 0 {
+            self.message(number, inner);
+        }
+    }
+
     /// Adds a run of bytes.
     pub fn bytes(&mut self, number: u32, bytes: &[u8]) {
         self.tag(number, 2);
@@ -127,6 +136,18 @@ impl Draft {
     }
 }
 
+#[cfg(test)]
+impl Draft {
+    /// Its bytes, where nothing streams.
+    pub(crate) fn at_hand(self) -> Vec<u8> {
+        let bytes = |piece| match piece {
+            Piece::Bytes(bytes) => bytes,
+            Piece::Stream(_) => panic!("streams"),
+        };
+        self.pieces.into_iter().flat_map(bytes).collect()
+    }
+}
+
 fn copy(storage: &Arc<dyn Storage>) -> Stream {
     let storage = storage.clone();
     Arc::new(move |output| storage.visit(0..storage.len(), &mut |_, bytes| output.bytes(bytes)))
@@ -156,9 +177,11 @@ mod tests {
         draft.float(2, 1.0);
         draft.text(3, "");
         draft.text(3, "hi");
+        draft.packed(4, [1, 300].into_iter());
+        draft.packed(4, [].into_iter());
         let mut expected = vec![8, 0x96, 1, 8];
         expected.extend([0xff; 9]);
-        expected.extend([1, 0x15, 0, 0, 0x80, 0x3f, 0x1a, 2, b'h', b'i']);
+        expected.extend([1, 0x15, 0, 0, 0x80, 0x3f, 0x1a, 2, b'h', b'i', 0x22, 3, 1, 0xac, 2]);
         assert_eq!(written(&draft), expected);
     }
 
