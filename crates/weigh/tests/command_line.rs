@@ -142,6 +142,15 @@ fn values_are_shown_sliced_ranked_and_saved() {
 }
 
 #[test]
+fn strings_are_shown_as_they_are() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/corpus");
+    let labels = stdout(&["show", &format!("{corpus}/onnx/strings.onnx"), "-t", "labels"]);
+    assert_eq!(labels, "labels STRING 3\n[0]  \"cat\"\n[1]  \"dög\"\n[2]  \"\"\n");
+    let lite = json_of(&["show", &format!("{corpus}/tflite/types.tflite"), "-t", "of STRING", "--json"]);
+    assert!(lite["values"][0]["value"].is_string(), "{lite}");
+}
+
+#[test]
 fn near_misses_are_told() {
     let file = digits("digits.pth");
     assert!(failure(&["lss", &file]).contains("did you mean 'ls'?"));

@@ -27,6 +27,7 @@ mod safetensors;
 mod shards;
 #[allow(unsafe_code)]
 pub mod source;
+mod strings;
 mod tar;
 mod tensorflow;
 mod tensorrt;

@@ -30,6 +30,13 @@ fn show(opened: &input::Opened, args: &ShowArgs) -> Result<()> {
         printer::note(&format!("{}: {} {:?}{changed}", path.display(), tensor.dtype, tensor.shape));
         return Ok(());
     }
+    let ranked = args.sorted || args.largest.is_some() || args.smallest.is_some();
+    if tensor.dtype == dtype::DType::Str && !ranked {
+        let strings = tensor.storage.strings(args.limit.min(tensor.count()) as usize)?;
+        if !strings.is_empty() {
+            return words(&opened.file, &tensor, &strings, args);
+        }
+    }
     let picked = pick(&tensor, args)?;
     if args.input.json {
         return printer::json(document(&opened.file, &tensor, &picked));
@@ -189,19 +196,49 @@ fn coordinates(mut index: u64, shape: &[u64]) -> Vec<u64> {
     at
 }
 
+/// Strings, one a line.
+fn words(file: &str, tensor: &Tensor, strings: &[String], args: &ShowArgs) -> Result<()> {
+    let at = |i: usize| coordinates(i as u64, &tensor.shape);
+    let cut = (strings.len() as u64) < tensor.count();
+    if args.input.json {
+        let values =
+            strings.iter().enumerate().map(|(i, s)| serde_json::json!({ "index": at(i), "value": s }));
+        return printer::json(head(file, tensor, values.collect(), cut));
+    }
+    let mut out = format!("{} {} {}\n", tensor.name, tensor.dtype, units::shape(&tensor.shape));
+    for (i, text) in strings.iter().enumerate() {
+        let at: Vec<String> = at(i).iter().map(u64::to_string).collect();
+        out += &format!("[{}]  {text:?}\n", at.join(","));
+    }
+    printer::data(&weighbridge_report::table::clean_lines(&out))?;
+    if cut {
+        printer::note(&format!("{} of {} strings shown", strings.len(), tensor.count()));
+    }
+    Ok(())
+}
+
 fn document(file: &str, tensor: &Tensor, picked: &Picked) -> serde_json::Map<String, serde_json::Value> {
+    let values = picked
+        .values
+        .iter()
+        .map(|(i, v)| serde_json::json!({ "index": coordinates(*i, &tensor.shape), "value": v.json() }));
+    head(file, tensor, values.collect(), picked.cut)
+}
+
+fn head(
+    file: &str,
+    tensor: &Tensor,
+    values: serde_json::Value,
+    cut: bool,
+) -> serde_json::Map<String, serde_json::Value> {
     let mut map = serde_json::Map::new();
     map.insert("schema".into(), weighbridge_report::json::SCHEMA.into());
     map.insert("file".into(), file.into());
     map.insert("name".into(), tensor.name.as_str().into());
     map.insert("dtype".into(), tensor.dtype.name().into());
     map.insert("shape".into(), tensor.shape.clone().into());
-    let values = picked
-        .values
-        .iter()
-        .map(|(i, v)| serde_json::json!({ "index": coordinates(*i, &tensor.shape), "value": v.json() }));
-    map.insert("values".into(), values.collect());
-    map.insert("cut".into(), picked.cut.into());
+    map.insert("values".into(), values);
+    map.insert("cut".into(), cut.into());
     map
 }
 

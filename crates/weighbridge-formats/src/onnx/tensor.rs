@@ -11,6 +11,7 @@ use weighbridge_model::{
 use super::external::{Entry, External};
 use super::{graph, typed};
 use crate::protobuf::{Field, Message};
+use crate::strings::{Form, Strings};
 
 /// Element types by their number in the format. 27 and 28 are six-bit floats; 0 is "undefined".
 const DTYPES: [Option<DType>; 27] = [
@@ -206,7 +207,10 @@ pub(super) fn read(
         }
         // The entries with their tags: only another ONNX file takes them.
         let storage: Arc<dyn Storage> = match header.text {
-            Some(text) => message.source().storage(text.start, text.end - text.start)?,
+            Some(text) => {
+                let entries = message.source().storage(text.start, text.end - text.start)?;
+                Strings::of(entries, Form::Fields)
+            }
             None => Arc::new(Memory::new([])),
         };
         let stored = Tensor::contiguous(name, dtype, vec![0], storage, &place)?;

@@ -10,6 +10,7 @@ use weighbridge_model::{
 use super::{Buffers, sparse};
 use crate::flatbuffer::Table;
 use crate::refused::Refused;
+use crate::strings::{Form, Strings};
 
 /// A value of a subgraph, with the tensor that gives it.
 pub(super) struct SubgraphValue {
@@ -142,7 +143,8 @@ fn with_bytes(
     model: &mut Model,
 ) -> Result<Tensor> {
     if dtype == DType::Str {
-        let mut tensor = Tensor::contiguous(name, dtype, shape.to_vec(), storage, place)?;
+        let strings = Strings::of(storage, Form::Offsets);
+        let mut tensor = Tensor::contiguous(name, dtype, shape.to_vec(), strings, place)?;
         tensor.layout = Layout::Opaque;
         return Ok(tensor.with_role(Role::Constant, false));
     }

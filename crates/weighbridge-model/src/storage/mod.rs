@@ -97,6 +97,16 @@ pub trait Storage: Send + Sync + Debug {
         None
     }
 
+    /// The first of the strings of a tensor of such, at most so many; none where the storage holds others, or where they
+    /// are not told apart. Bytes that are no UTF-8 are replaced.
+    ///
+    /// # Errors
+    /// A failed read.
+    fn strings(&self, most: usize) -> Result<Vec<String>> {
+        let _ = most;
+        Ok(Vec::new())
+    }
+
     /// Says that `range` is about to be read, so that pages can be brought in in bulk. May do nothing.
     fn will_need(&self, range: Range<u64>) {
         let _ = range;
