@@ -31,8 +31,10 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
     let behind = config.map(flatten::behind).unwrap_or_default();
     let convolved = model.tensors.iter().any(|t| t.shape.len() > 2);
     // What layers make: channels and widths are the last two sizes of their kernels.
-    let widths: HashSet<u64> =
-        model.tensors.iter().filter(|t| t.shape.len() > 1).flat_map(outputs_of).collect();
+    let mut widths: HashMap<u64, usize> = HashMap::new();
+    for tensor in model.tensors.iter().filter(|t| t.shape.len() > 1) {
+        outputs_of(tensor).into_iter().for_each(|width| *widths.entry(width).or_default() += 1);
+    }
     let mut found = HashMap::new();
     for tensor in &model.tensors {
         let (own, leaf) = group(&tensor.name);
@@ -51,7 +53,9 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
         let flattened = match slot {
             Slot::Weight if model.modules.is_empty() => {
                 // Without a configuration nothing tells what stands before a layer, but widths do that are nobody's.
-                let dense = Kind::of_class(&class) == Kind::Linear && convolved && !widths.contains(&input);
+                let own = usize::from(tensor.shape.last() == Some(&input));
+                let foreign = widths.get(&input).copied().unwrap_or(0) == own;
+                let dense = Kind::of_class(&class) == Kind::Linear && convolved && foreign;
                 dense.then_some(None)
             }
             Slot::Weight => {
@@ -77,10 +81,10 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
 }
 
 /// Sizes that may be the outputs of a kernel: the last one, and of convolutions the one before it.
-fn outputs_of(kernel: &Tensor) -> Vec<u64> {
+fn outputs_of(kernel: &Tensor) -> HashSet<u64> {
     let shape = &kernel.shape;
     let more = if shape.len() > 2 { 2 } else { 1 };
-    shape[shape.len() - more..].to_vec()
+    shape[shape.len() - more..].iter().copied().collect()
 }
 
 /// The group of a layer and what stands below it: `layers/dense/vars/0`, `model_weights/dense/dense/kernel:0`.

@@ -127,20 +127,22 @@ pub(super) fn suspect(subjects: &mut [Subject]) {
     let weight =
         |s: &Subject| s.slot == Slot::Weight && !matches!(s.role, Role::OptimizerState | Role::Other);
     let sizes = |s: &Subject| s.shape.iter().flatten().map(|d| d.unwrap_or(0)).collect::<Vec<u64>>();
-    let mut widths: HashSet<u64> = HashSet::new();
+    // How many layers make each width.
+    let mut widths: HashMap<u64, usize> = HashMap::new();
     let mut convolved = false;
     for subject in subjects.iter().filter(|s| weight(s)) {
         let sizes = sizes(subject);
         convolved |= sizes.len() > 2;
         // Of a convolution's last two sizes either may be its outputs.
         let more = sizes.len().min(if sizes.len() > 2 { 2 } else { 1 });
-        widths.extend(&sizes[sizes.len() - more..]);
+        let made: HashSet<u64> = sizes[sizes.len() - more..].iter().copied().collect();
+        made.into_iter().for_each(|width| *widths.entry(width).or_default() += 1);
     }
     for subject in subjects.iter_mut().filter(|s| convolved && weight(s) && s.flattened.is_none()) {
         let linear = matches!(subject.kind, Kind::Linear | Kind::Unknown);
-        if let (true, &[input, _]) = (linear, sizes(subject).as_slice())
+        if let (true, &[input, output]) = (linear, sizes(subject).as_slice())
             && subject.order.is_some_and(|(order, _)| order == Order::Keras)
-            && !widths.contains(&input)
+            && widths.get(&input).copied().unwrap_or(0) == usize::from(input == output)
         {
             subject.flattened = Some(None);
         }

@@ -176,6 +176,9 @@ fn tensorflows_variables_are_turned_and_put_in_order_like_keras() {
     let mut source = model("tensorflow", &tensors[..2]);
     let found = faults(&source, &target);
     assert!(matches!(found.as_slice(), [fault] if fault.contains("flattened")), "{found:?}");
+    let square = model("tensorflow", &[tensors[0], ("sequential/d/kernel", &[6, 6])]);
+    let fault = &faults(&square, &torch(&[("c.weight", &[2, 3, 1, 1]), ("d.weight", &[6, 6])]))[0];
+    assert!(fault.contains("flattened"), "its own outputs are no other layer's: {fault}");
     // A graph does.
     let nodes: [NodeOf<'_>; 4] = [
         ("c", "Conv2D", &["x", "sequential/c/kernel"], "h", &[]),
