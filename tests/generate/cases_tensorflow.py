@@ -233,16 +233,12 @@ def module(folder, rng):
 
 
 def exported(folder, rng):
-    """Keras' own export: a SavedModel that holds each variable twice; what is served reads the list of all."""
+    """Keras' own export: a SavedModel that holds each variable twice; what is served is the state."""
     model = network(rng)
     path = folder / "exported"
     model.export(str(path), verbose=False)
     (path / "fingerprint.pb").unlink(missing_ok=True)
     arrays = {v.path: v.numpy() for v in model.variables}
-    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
-    for key in reader.get_variable_to_shape_map():
-        if key.startswith("variables/"):
-            arrays[key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")] = reader.get_tensor(key)
     truth.write(path, [entry(n, a) for n, a in arrays.items()], format="tensorflow")
 
 

@@ -266,20 +266,30 @@ def check_keras(binary, scratch):
             layers.Dense(5, name="fc"),
         ]
     )
+    functional = keras.Model(flat.inputs, flat.outputs)
     flat.save(scratch / "flat.keras")
+    flat.save(scratch / "flat.h5")
+    functional.save(scratch / "functional.keras")
+    functional.save(scratch / "functional.h5")
+    flat.export(str(scratch / "flat"), verbose=False)
     flat.save_weights(scratch / "flat.weights.h5")
     modules = {"c": nn.Conv2d(3, 4, 3), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2), "flat": nn.Flatten(), "fc": nn.Linear(16, 5)}
     twin = nn.Sequential()
     for name, module in modules.items():
         twin.add_module(name, module)
     torch.save(twin.state_dict(), scratch / "flat.pth")
-    account(binary, scratch / "flat.keras", scratch / "flat.pth", scratch / "flat-out.pth")
-    twin.load_state_dict(torch.load(scratch / "flat-out.pth"))
     x = rng.normal(size=(2, 6, 7, 3)).astype(np.float32)
-    close(twin(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).detach(), flat(x, training=False).numpy())
+    for source in ("flat.keras", "flat.h5", "functional.keras", "functional.h5", "flat"):
+        account(binary, scratch / source, scratch / "flat.pth", scratch / "flat-out.pth")
+        twin.load_state_dict(torch.load(scratch / "flat-out.pth"))
+        close(twin(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).detach(), flat(x, training=False).numpy())
     # Weights without the configuration do not tell.
     flags = ("--rename", "layers/conv2d/*=c/*", "--rename", "layers/dense/*=fc/*")
     refused(binary, scratch / "flat.weights.h5", scratch / "flat.pth", scratch / "no.pth", "flattened", flags=flags)
+    import tensorflow as tf
+
+    tf.train.Checkpoint(model=flat).write(str(scratch / "checkpoint"))
+    refused(binary, scratch / "checkpoint.index", scratch / "flat.pth", scratch / "no.pth", "flattened")
 
 
 NET = """

@@ -29,6 +29,7 @@ pub struct Args {
 
     /// When to use colour (NO_COLOR is obeyed).
     #[arg(long, value_enum, default_value_t = Color::Auto, global = true, value_name = "WHEN")]
+    #[arg(display_order = 998)]
     pub color: Color,
 }
 
@@ -172,7 +173,7 @@ pub struct ShowArgs {
 #[command(after_help = "\
 Examples:
   weigh convert net.pth -o net.safetensors            bit for bit
-  weigh convert ckpt.pth -o net.safetensors --dry-run what would be kept, changed and left behind
+  weigh convert ckpt.pth -o net.safetensors --dry-run    what would be kept, changed and left behind
   weigh convert ckpt.pth#ema -o ema.pth --strip-prefix module.
   weigh convert net.safetensors -o half.safetensors --dtype f16
   weigh convert big.safetensors -o out/model.safetensors --shard 5GB
@@ -182,7 +183,7 @@ Examples:
   weigh convert net.pth -o net.wts --to wts:nvidia    a variant of a format; also pytorch:legacy
   weigh convert deploy.prototxt net.caffemodel -o half.caffemodel --dtype f16
   weigh convert net.keras -o net.pth --into untrained.pth    the names and shapes of another model
-  weigh convert net.pth -o w.safetensors --into net.onnx --dry-run which tensor would be which, and why
+  weigh convert net.pth -o w.safetensors --into net.onnx --dry-run    which would be which, and why
 
 Without #KEY, the part of a checkpoint that holds the weights is taken; --all takes everything.")]
 pub struct ConvertArgs {
@@ -217,8 +218,8 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "PREFIX")]
     pub strip_prefix: Vec<String>,
 
-    /// New names: each * of FROM stands for any text, the * of TO for what it stood for; the first that fits is
-    /// taken.
+    /// New names: each * of FROM stands for any text, the * of TO for what it stood for; may be repeated, and the
+    /// first that fits is taken.
     #[arg(long, value_name = "FROM=TO")]
     pub rename: Vec<String>,
 

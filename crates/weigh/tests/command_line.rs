@@ -372,3 +372,21 @@ fn completions_name_every_command() {
         assert!(["stats", "show", "completions"].iter().all(|c| script.contains(c)), "{shell}");
     }
 }
+
+#[test]
+fn codes_are_called_codes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = root().join("tests/corpus/tflite/int8.tflite").display().to_string();
+    assert!(stdout(&[&path]).contains("figures of quantized tensors are those of their codes"));
+    let out = folder.path().join("o.wts").display().to_string();
+    let error = failure(&["convert", &path, "-o", &out]);
+    assert!(error.contains("quantized codes") && error.contains("--dtype f32"), "{error}");
+    stdout(&["convert", &path, "-o", &out, "--dtype", "f32"]);
+}
+
+#[test]
+fn what_every_command_takes_stands_last_in_its_help() {
+    let help = stdout(&["convert", "--help"]);
+    let at = |option: &str| help.find(option).expect("an option");
+    assert!(at("--sync") < at("--color") && at("--color") < at("--help"), "{help}");
+}

@@ -67,6 +67,7 @@ fn names_and_order_come_from_the_other_model() {
     assert_eq!(names, ["a.weight", "b.bias"]);
     let told = stdout(&["convert", &source, "-o", &path("p.npz"), "--into", &target, "--dry-run"]);
     assert!(told.contains("matched  2 tensors by name below a prefix"), "{told}");
+    assert!(told.contains("kept     2 tensors, 2 of them under another name"), "{told}");
     assert!(told.contains("was 'module.b.bias', matched by name below a prefix"), "{told}");
     assert!(!folder.path().join("p.npz").exists());
 }
@@ -80,7 +81,9 @@ fn the_digits_network_goes_into_its_own_graph() {
     let run = weigh(&["convert", &source, "-o", &out, "--into", &graph]);
     // Its BatchNorms are folded: the statistics have no place there.
     assert_eq!(run.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&run.stderr).contains("running statistics"));
+    let error = String::from_utf8_lossy(&run.stderr);
+    let reason = error.lines().nth(1).expect("a reason");
+    assert!(reason.contains("running statistics") && reason.contains("export it without folding"), "{error}");
 }
 
 #[test]

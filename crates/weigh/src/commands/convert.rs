@@ -256,6 +256,8 @@ fn size(text: &str) -> Result<u64> {
 /// What was or would be done.
 struct Account {
     kept: Vec<String>,
+    /// How many of the changed have another name, and are the same bit for bit.
+    renamed: u64,
     changed: Vec<Change>,
     dropped: Vec<Change>,
     /// Names in the output, names of the sources, and by what they were matched; empty without `--into`.
@@ -266,11 +268,14 @@ struct Account {
 impl Account {
     fn of(transfer: &Transfer, mut plan: Plan, whole: &Model, part: Option<&str>) -> Self {
         let mut changed: Vec<Change> = std::mem::take(&mut plan.changed);
+        let written: HashSet<String> = changed.iter().map(|c| c.tensor.clone()).collect();
+        let mut renamed = 0;
         for moved in &transfer.moved {
             let mut whys = moved.changes.clone();
             if moved.source.name != moved.target.name {
                 let by = moved.matched.map(|rule| format!(", matched by {}", rule.told()));
                 whys.insert(0, format!("was '{}'{}", moved.source.name, by.unwrap_or_default()));
+                renamed += u64::from(whys.len() == 1 && !written.contains(&moved.target.name));
             }
             if !whys.is_empty() {
                 changed.push(Change::new(&moved.target.name, whys.join("; ")));
@@ -294,7 +299,7 @@ impl Account {
         dropped.append(&mut plan.dropped);
         let of = |m: &Moved| m.matched.map(|rule| (m.target.name.clone(), m.source.name.clone(), rule));
         let matched = transfer.moved.iter().filter_map(of).collect();
-        Account { kept, changed, dropped, matched, plan }
+        Account { kept, renamed, changed, dropped, matched, plan }
     }
 
     fn json(&self, dry_run: bool) -> Map<String, Json> {
@@ -318,7 +323,12 @@ impl Account {
     }
 
     fn print(&self, dry_run: bool) -> Result<()> {
-        let mut text = format!("kept     {}\n", units::plural(self.kept.len() as u64, "tensor"));
+        let kept = self.kept.len() as u64 + self.renamed;
+        let mut text = format!("kept     {}", units::plural(kept, "tensor"));
+        if self.renamed > 0 {
+            text += &format!(", {} of them under another name", self.renamed);
+        }
+        text.push('\n');
         let mut rules: BTreeMap<Rule, u64> = BTreeMap::new();
         self.matched.iter().for_each(|(_, _, rule)| *rules.entry(*rule).or_default() += 1);
         for (rule, count) in rules {

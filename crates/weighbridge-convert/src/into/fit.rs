@@ -78,7 +78,8 @@ fn flattened(
     let unknown = || {
         Misfit(
             "stands behind a picture that is flattened, as it seems, with its channels last on one side and first on the \
-             other, and how many channels that has is not told: its inputs cannot be put in order"
+             other, and how many channels that has is not told: its inputs cannot be put in order. A whole Keras model or a \
+             SavedModel would tell"
                 .to_owned(),
         )
     };

@@ -7,6 +7,7 @@ use weighbridge_model::{Dim, Graph, Model, Node, TensorId, Value, ValueId};
 
 use super::kinds::{Kind, Order};
 use super::names::{self, Slot};
+use super::tensorflow;
 
 /// How a graph uses a tensor.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,9 @@ pub(super) fn uses(model: &Model) -> HashMap<TensorId, Use> {
     let Some(graph) = &model.graph else { return HashMap::new() };
     if graph.nodes.iter().any(|n| n.domain == "caffe") {
         return caffe_uses(model, graph);
+    }
+    if model.format == "tensorflow" {
+        return tensorflow::uses(model, graph);
     }
     let mut found: HashMap<TensorId, Use> = HashMap::new();
     let mut aliases: HashMap<TensorId, Vec<String>> = HashMap::new();

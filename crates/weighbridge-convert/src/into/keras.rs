@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::{Model, Module, Tensor, TensorId, Value};
 
+use super::flatten;
 use super::kinds::Kind;
 use super::names::{self, Slot};
 
@@ -26,18 +27,22 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
     for tensor in &model.tensors {
         *count.entry(group(&tensor.name).0).or_default() += 1;
     }
-    let behind = behind_flatten(model);
+    let config = model.metadata.iter().find(|(k, _)| k == "config").map(|(_, v)| v);
+    let behind = config.map(flatten::behind).unwrap_or_default();
     let convolved = model.tensors.iter().any(|t| t.shape.len() > 2);
     // What layers make: channels and widths are the last two sizes of their kernels.
-    let widths: HashSet<u64> =
-        model.tensors.iter().filter(|t| t.shape.len() > 1).flat_map(outputs_of).collect();
+    let mut widths: HashMap<u64, usize> = HashMap::new();
+    for tensor in model.tensors.iter().filter(|t| t.shape.len() > 1) {
+        outputs_of(tensor).into_iter().for_each(|width| *widths.entry(width).or_default() += 1);
+    }
     let mut found = HashMap::new();
     for tensor in &model.tensors {
-        let (group, leaf) = group(&tensor.name);
+        let (own, leaf) = group(&tensor.name);
+        let group = layer_of(own, &modules);
         let module = modules.get(group);
         let class = module.map_or_else(|| class_of_group(group), |(_, m)| m.class.clone());
         let slot = match leaf.parse::<usize>() {
-            Ok(number) => numbered(&class, module.map(|(_, m)| *m), count[group], number),
+            Ok(number) => numbered(&class, module.map(|(_, m)| *m), count[own], number),
             Err(_) => {
                 let (_, slot) = names::path_and_slot(&tensor.name);
                 slot
@@ -48,12 +53,15 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
         let flattened = match slot {
             Slot::Weight if model.modules.is_empty() => {
                 // Without a configuration nothing tells what stands before a layer, but widths do that are nobody's.
-                let dense = Kind::of_class(&class) == Kind::Linear && convolved && !widths.contains(&input);
+                let own = usize::from(tensor.shape.last() == Some(&input));
+                let foreign = widths.get(&input).copied().unwrap_or(0) == own;
+                let dense = Kind::of_class(&class) == Kind::Linear && convolved && foreign;
                 dense.then_some(None)
             }
             Slot::Weight => {
-                let this = behind.iter().find(|(dense, _)| Some(dense.as_str()) == name);
-                this.map(|(_, channels)| *channels).filter(|channels| *channels != Some(input))
+                // A picture of one point is flattened in the same way everywhere.
+                let channels = name.and_then(|name| behind.get(name)).copied();
+                channels.filter(|channels| *channels != Some(input))
             }
             _ => None,
         };
@@ -73,61 +81,28 @@ pub(super) fn layers(model: &Model) -> HashMap<TensorId, Variable> {
 }
 
 /// Sizes that may be the outputs of a kernel: the last one, and of convolutions the one before it.
-fn outputs_of(kernel: &Tensor) -> Vec<u64> {
+fn outputs_of(kernel: &Tensor) -> HashSet<u64> {
     let shape = &kernel.shape;
     let more = if shape.len() > 2 { 2 } else { 1 };
-    shape[shape.len() - more..].to_vec()
-}
-
-/// Classes that leave a picture's channels as they are.
-const KEEP_CHANNELS: &[&str] = &[
-    "Activation",
-    "ReLU",
-    "LeakyReLU",
-    "PReLU",
-    "BatchNormalization",
-    "Dropout",
-    "SpatialDropout2D",
-    "MaxPooling2D",
-    "AveragePooling2D",
-    "ZeroPadding2D",
-    "Cropping2D",
-    "UpSampling2D",
-];
-
-/// The Dense layers behind a Flatten, each with the channels of the picture where they are certain. A picture of one
-/// point is flattened in the same way everywhere.
-fn behind_flatten(model: &Model) -> Vec<(String, Option<u64>)> {
-    let config = model.metadata.iter().find(|(k, _)| k == "config").map(|(_, v)| v);
-    // Elsewhere the next layer of the list may read from another one.
-    let chain = config.and_then(|c| c.get("class_name")).and_then(Value::as_str) == Some("Sequential");
-    let layers = config.and_then(|c| c.get("config")).and_then(|c| c.get("layers")).and_then(Value::as_list);
-    let mut found = Vec::new();
-    let (mut channels, mut flattened) = (None, false);
-    for layer in layers.unwrap_or(&[]) {
-        let class = layer.get("class_name").and_then(Value::as_str).unwrap_or_default();
-        let setting = |name: &str| layer.get("config").and_then(|c| c.get(name));
-        let filters = setting("filters").and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
-        match class {
-            "Flatten" => flattened = true,
-            "Reshape" => (flattened, channels) = (true, None),
-            "Dense" if flattened => {
-                let name = setting("name").and_then(Value::as_str).unwrap_or_default();
-                found.push((name.to_owned(), channels.filter(|_| chain)));
-                // Of a list that is no chain, others may be behind it too.
-                flattened = !chain;
-            }
-            _ if filters.is_some() => channels = filters,
-            _ if KEEP_CHANNELS.contains(&class) || class.starts_with("GlobalAverage") => {}
-            _ => channels = None,
-        }
-    }
-    found
+    shape[shape.len() - more..].iter().copied().collect()
 }
 
 /// The group of a layer and what stands below it: `layers/dense/vars/0`, `model_weights/dense/dense/kernel:0`.
 fn group(name: &str) -> (&str, &str) {
     name.rsplit_once("/vars/").or_else(|| name.rsplit_once('/')).unwrap_or(("", name))
+}
+
+/// The layer's own group: Keras 3 puts a Sequential model's variables into `model_weights/dense/sequential/dense`.
+fn layer_of<'a>(group: &'a str, modules: &HashMap<&str, (usize, &Module)>) -> &'a str {
+    let name = group.rsplit('/').next().unwrap_or(group);
+    let mut above = group;
+    while !modules.contains_key(above) {
+        match above.rsplit_once('/') {
+            Some((next, _)) => above = next,
+            None => return group,
+        }
+    }
+    if above.rsplit('/').next() == Some(name) { above } else { group }
 }
 
 /// A path of the layers' own names where the configuration has them.

@@ -21,11 +21,13 @@ mod apply;
 mod by_name;
 mod by_shape;
 mod fit;
+mod flatten;
 mod graph;
 mod keras;
 mod kinds;
 mod names;
 mod subject;
+mod tensorflow;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -207,9 +209,13 @@ impl Match {
     /// lost.
     pub fn check(&self, keep_missing: bool) -> weighbridge_model::Result<()> {
         let faults = self.faults.iter().filter(|f| !(keep_missing && f.missing));
-        let mut reasons: Vec<_> = faults.map(|f| (f.name.clone(), f.why.clone())).collect();
+        let mut reasons: Vec<_> = faults.clone().map(|f| (f.name.clone(), f.why.clone())).collect();
         let missing = reasons.len();
         reasons.extend(self.stranded.iter().cloned());
+        if faults.into_iter().all(|f| f.missing) {
+            // What is stranded explains what is missing.
+            reasons.rotate_left(missing);
+        }
         if reasons.is_empty() {
             return Ok(());
         }

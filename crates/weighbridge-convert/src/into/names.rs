@@ -100,12 +100,21 @@ pub(super) fn slot(leaf: &str) -> Option<Slot> {
 pub(super) fn below_prefixes(path: &str) -> Option<String> {
     let mut rest = path;
     while let Some((first, more)) = rest.split_once('.') {
-        if !PREFIXES.contains(&first) {
+        if !PREFIXES.contains(&first) && !is_unnamed(first) {
             break;
         }
         rest = more;
     }
     (rest.len() < path.len()).then(|| rest.to_owned())
+}
+
+/// Whether Keras made up this name of a model: `sequential`, `functional_1`.
+fn is_unnamed(segment: &str) -> bool {
+    let stem = match segment.rsplit_once('_') {
+        Some((stem, number)) if number.parse::<u32>().is_ok() => stem,
+        _ => segment,
+    };
+    matches!(stem, "sequential" | "functional")
 }
 
 /// With every separator the same, for writers that had no others.
@@ -191,5 +200,7 @@ mod tests {
     fn prefixes_are_seen_through() {
         assert_eq!(below_prefixes("module.model.a.b").as_deref(), Some("a.b"));
         assert_eq!(below_prefixes("a.model.b"), None);
+        assert_eq!(below_prefixes("sequential_2.c1").as_deref(), Some("c1"));
+        assert_eq!(below_prefixes("sequential_a.c1"), None);
     }
 }

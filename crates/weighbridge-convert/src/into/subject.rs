@@ -8,7 +8,7 @@ use weighbridge_model::{Layout, Model, Role, Tensor, TensorId};
 use super::graph::{self, Use};
 use super::kinds::{Kind, Order, Witness};
 use super::names::{self, Slot};
-use super::{Asked, keras};
+use super::{Asked, keras, tensorflow};
 
 #[derive(Debug)]
 pub(super) struct Subject {
@@ -133,6 +133,9 @@ pub(super) fn of(model: &Model) -> Vec<Subject> {
         subjects.push(subject);
     }
     kinds_of_layers(&mut subjects);
+    if model.format == "tensorflow" {
+        tensorflow::suspect(&mut subjects);
+    }
     subjects
 }
 

@@ -164,7 +164,8 @@ impl<'a> Work<'a> {
                 more => format!("{first} and {} more", more.len()),
             };
             let why = "no target takes these running statistics: is the normalization folded into the target's weights? \
-                       Then these weights are not its; --drop says that they are not wanted";
+                       Then these weights are not its: export it without folding (torch.onnx: \
+                       training=TrainingMode.PRESERVE, or optimize=False); --drop says that they are not wanted";
             result.stranded.push((names, why.to_owned()));
         }
         result
@@ -185,8 +186,10 @@ impl<'a> Work<'a> {
 
     /// What a target without a source is told: the nearest names that are left, and those of its shape.
     fn near(&self, target: &Subject, unused: &[usize]) -> String {
+        let unused: Vec<usize> =
+            unused.iter().copied().filter(|&s| self.sources[s].role != Role::OptimizerState).collect();
         let mut near = nearest(&target.name, unused.iter().map(|&s| self.sources[s].name.as_str()));
-        for &s in unused {
+        for &s in &unused {
             let source = &self.sources[s];
             if near.len() < 3 && source.bulk() == target.bulk() && !near.contains(&source.name) {
                 near.push(source.name.clone());

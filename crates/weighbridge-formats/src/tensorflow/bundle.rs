@@ -106,10 +106,11 @@ pub(super) fn read(source: &Source, options: &ReadOptions, model: &mut Model) ->
             let opaque = (kind.dtype.bits() == 0).then_some(Role::Other);
             let role =
                 role.or(opaque).or_else(|| objects::role_by_name(name, |n| at(n.as_bytes()).is_some()));
-            let tensor = match role {
+            let mut tensor = match role {
                 Some(role) => tensor.with_role(role, false),
                 None => tensor,
             };
+            tensor.in_state_dict &= !known.get(key).is_some_and(|k| k.copy);
             let id = model.push(tensor);
             result.0.insert(key.clone(), id);
         }

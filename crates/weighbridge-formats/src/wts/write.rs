@@ -61,7 +61,7 @@ pub fn write(model: &Model, path: &Path, options: &WriteOptions) -> Result<Plan>
         return Err(Error::Refused {
             what: ".wts cannot carry these tensors".into(),
             reasons: refused,
-            help: Some("--drop leaves tensors out, --rename renames".into()),
+            help: Some("--drop leaves tensors out, --rename renames, --dtype f32 dequantizes".into()),
         });
     }
     plan.dropped =
@@ -127,6 +127,9 @@ type Carried = std::result::Result<(Tensor, Option<String>), String>;
 
 /// The tensor as F32, or as F16 where that is kept, and what that changes.
 fn carried(tensor: &Tensor, halves: bool) -> Result<Carried> {
+    if matches!(tensor.layout, Layout::Quantized { .. }) {
+        return Ok(Err("quantized codes, whose scales it has no place for".into()));
+    }
     let strided = matches!(tensor.layout, Layout::Strided(_));
     if !strided || matches!(tensor.dtype.class(), Class::Complex | Class::Opaque) {
         return Ok(Err(format!("{} elements that are no plain numbers", tensor.dtype)));

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use weighbridge_judge::{Precision, Verdict};
 use weighbridge_measure::Measured;
 use weighbridge_model::layers::Layer;
-use weighbridge_model::{Finding, Model, Role, Severity, Tensor, Value, roles, storage};
+use weighbridge_model::{Finding, Layout, Model, Role, Severity, Tensor, Value, roles, storage};
 
 use crate::style::{BAD, FAINT, GOOD, STRONG, WARN, paint};
 use crate::table::clean;
@@ -48,6 +48,10 @@ pub fn render(report: &Report<'_>, width: usize) -> String {
         out += &table.render(width);
         if report.layers.iter().any(|l| l.guessed) {
             out += &paint(FAINT, "? marks a kind or role guessed from names and shapes\n");
+        }
+        let codes = |t: &Tensor| t.in_state_dict && matches!(t.layout, Layout::Quantized { .. });
+        if report.model.tensors.iter().any(codes) {
+            out += &paint(FAINT, "figures of quantized tensors are those of their codes\n");
         }
     } else if let Some(table) = report.model.graph.as_ref().and_then(nodes::table) {
         section(&mut out, "Layers");

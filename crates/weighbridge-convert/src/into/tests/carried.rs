@@ -131,3 +131,70 @@ fn a_graph_demands_its_types() {
     let error = Transfer::of(&source).in_place_of(&source, &target, &[], &found).unwrap_err().to_string();
     assert!(error.contains("--dtype"), "{error}");
 }
+
+/// A Sequential model of Keras: a convolution of two channels, a Flatten and a Dense called `fc`.
+fn flattening() -> Value {
+    let layer = |class: &str, setting: (&str, Value)| {
+        Value::Map(vec![
+            ("class_name".into(), Value::Str(class.into())),
+            ("config".into(), Value::Map(vec![(setting.0.into(), setting.1)])),
+        ])
+    };
+    let layers = Value::List(vec![
+        layer("Conv2D", ("filters", Value::Int(2))),
+        layer("Flatten", ("name", Value::Str("flatten".into()))),
+        layer("Dense", ("name", Value::Str("fc".into()))),
+    ]);
+    Value::Map(vec![
+        ("class_name".into(), Value::Str("Sequential".into())),
+        ("config".into(), Value::Map(vec![("layers".into(), layers)])),
+    ])
+}
+
+#[test]
+fn variables_below_their_layers_group_are_that_layers() {
+    let name = "model_weights/fc/sequential/fc/kernel";
+    let mut source = keras(&[(name, &[6, 2])], &[("model_weights/fc", "Dense", "fc")]);
+    source.metadata = vec![("config".into(), flattening())];
+    let target = torch(&[("fc.weight", &[2, 6])]);
+    assert_eq!(pairs(&source, &target).len(), 1);
+    let expected = (0..2)
+        .flat_map(|o| (0..2).flat_map(move |c| (0..3).map(move |p| f64::from((p * 2 + c) * 2 + o))))
+        .collect::<Vec<_>>();
+    assert_eq!(values(&carried(&source, &target).model_into(&target).tensors[0]), expected);
+}
+
+#[test]
+fn tensorflows_variables_are_turned_and_put_in_order_like_keras() {
+    let tensors: &[(&str, &[u64])] = &[
+        ("sequential/c/kernel", &[1, 1, 3, 2]),
+        ("sequential/d/kernel", &[6, 5]),
+        ("adam/x/kernel", &[6, 5]),
+    ];
+    let target = torch(&[("c.weight", &[2, 3, 1, 1]), ("d.weight", &[5, 6])]);
+    // A checkpoint tells no layers: a width that no layer makes may be a picture's.
+    let mut source = model("tensorflow", &tensors[..2]);
+    let found = faults(&source, &target);
+    assert!(matches!(found.as_slice(), [fault] if fault.contains("flattened")), "{found:?}");
+    let square = model("tensorflow", &[tensors[0], ("sequential/d/kernel", &[6, 6])]);
+    let fault = &faults(&square, &torch(&[("c.weight", &[2, 3, 1, 1]), ("d.weight", &[6, 6])]))[0];
+    assert!(fault.contains("flattened"), "its own outputs are no other layer's: {fault}");
+    // A graph does.
+    let nodes: [NodeOf<'_>; 4] = [
+        ("c", "Conv2D", &["x", "sequential/c/kernel"], "h", &[]),
+        ("r", "Relu", &["h"], "i", &[]),
+        ("f", "Reshape", &["i"], "j", &[]),
+        ("d", "MatMul", &["j", "sequential/d/kernel"], "y", &[]),
+    ];
+    graph(&mut source, &nodes);
+    let arrived = carried(&source, &target).model_into(&target);
+    // (in * 2) + out; ((point * 2) + channel) * 5 + out.
+    assert_eq!(values(&arrived.tensors[0]), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+    assert_eq!(values(&arrived.tensors[1])[..6], [0.0, 10.0, 20.0, 5.0, 15.0, 25.0]);
+    let mut turned = model("tensorflow", &[("d/kernel", &[6, 5])]);
+    graph(&mut turned, &[("d", "MatMul", &["x", "d/kernel"], "y", &[("transpose_b", Value::Bool(true))])]);
+    assert_eq!(pairs(&turned, &torch(&[("d.weight", &[6, 5])])), ["d.weight <- d/kernel by spelling"]);
+    // What is no weight is not proposed.
+    let lonely = model("tensorflow", &tensors[2..]);
+    assert!(faults(&lonely, &torch(&[("e.weight", &[5, 6, 7])]))[0].contains("nothing is left"));
+}
