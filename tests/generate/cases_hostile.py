@@ -236,6 +236,10 @@ def hostile_onnx():
     nested = b""
     for _ in range(10_000):
         nested = field(1, field(5, field(6, nested)))
+    # NodeProto.input = 1.
+    captures = field(1, b"".join(field(1, b"n%d" % i) for i in range(3_000)))
+    for _ in range(160):
+        captures = field(1, field(5, field(6, captures)))
     return {
         "onnx_dims_overflow.onnx": (model([2**40] * 3, raw=bytes(4)), "dims whose product overflows", True),
         "onnx_dims_negative.onnx": (model([-1], raw=bytes(4)), "a negative dim", True),
@@ -248,6 +252,7 @@ def hostile_onnx():
         "onnx_external_offset_negative.onnx": (
             model([1], location="EXPECT.json", offset="-4"), "a negative external offset", True
         ),
+        "onnx_captures.onnx": (field(7, captures), "3,000 names that 160 subgraphs take from around them", True),
         "onnx_nested_if.onnx": (field(7, nested), "10,000 subgraphs inside each other", False),
     }  # fmt: skip
 
