@@ -12,6 +12,7 @@ use super::external::External;
 use super::tensor::{self, Sparse};
 use super::usage::Use;
 use crate::format::ReadOptions;
+use crate::name_bytes::NameBytes;
 use crate::protobuf::{Field, Message};
 use crate::source::Source;
 
@@ -105,6 +106,8 @@ pub(super) struct Reader {
     items: u64,
     /// Names that graphs did not find within themselves, counted at each level.
     handed_up: u64,
+    /// Those of tensors in attributes repeat their nodes'.
+    pub(super) names: NameBytes,
     annotations: Vec<(String, Value)>,
     notes: Vec<(TensorId, TensorNotes)>,
 }
@@ -119,6 +122,7 @@ impl Reader {
             model: Model::default(),
             items: 0,
             handed_up: 0,
+            names: NameBytes::default(),
             annotations: Vec::new(),
             notes: Vec::new(),
         }
