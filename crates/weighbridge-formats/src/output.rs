@@ -300,17 +300,16 @@ mod tests {
         let (path, other) = (folder.path().join("x.bin"), folder.path().join("other"));
         let place = folder.path().join(format!("x.bin{TEMPORARY}"));
         std::fs::write(&other, b"precious").unwrap();
-        let pipe = |place: &Path| std::process::Command::new("mkfifo").arg(place).status().map(drop);
-        let traps: [&dyn Fn(&Path) -> io::Result<()>; 4] = [
-            &|place| std::os::unix::fs::symlink(&other, place),
-            &|place| std::fs::hard_link(&other, place),
-            &|place| std::os::unix::fs::symlink(folder.path().join("nothing"), place),
-            &pipe,
-        ];
-        for trap in traps {
-            trap(&place).unwrap();
+        let link = |to: &str| std::os::unix::fs::symlink(folder.path().join(to), &place).unwrap();
+        for trap in ["link", "hard link", "link to nothing", "pipe"] {
+            match trap {
+                "link" => link("other"),
+                "hard link" => std::fs::hard_link(&other, &place).unwrap(),
+                "link to nothing" => link("nothing"),
+                _ => drop(std::process::Command::new("mkfifo").arg(&place).status().unwrap()),
+            }
             let told = Output::create(&path, &|_| {}).err().unwrap().to_string();
-            assert!(told.contains("remove it"), "{told}");
+            assert!(told.contains("remove it"), "{trap}: {told}");
             assert_eq!(std::fs::read(&other).unwrap(), b"precious");
             assert!(!folder.path().join("nothing").exists());
             std::fs::remove_file(&place).unwrap();
