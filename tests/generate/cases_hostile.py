@@ -236,6 +236,14 @@ def hostile_onnx():
     nested = b""
     for _ in range(10_000):
         nested = field(1, field(5, field(6, nested)))
+    # NodeProto.input = 1.
+    captures = field(1, b"".join(field(1, b"n%d" % i) for i in range(3_000)))
+    for _ in range(160):
+        captures = field(1, field(5, field(6, captures)))
+    # AttributeProto.tensors = 10: each is named after the node's output.
+    tensor = b"\x10\x01" + field(9, bytes(4))
+    tensors = field(5, field(1, b"value") + b"".join(field(10, tensor) for _ in range(2_000)) + b"\xa0\x01\x09")
+    long_names = field(1, field(2, b"n" * 20_000) + field(4, b"Constant") + tensors)
     return {
         "onnx_dims_overflow.onnx": (model([2**40] * 3, raw=bytes(4)), "dims whose product overflows", True),
         "onnx_dims_negative.onnx": (model([-1], raw=bytes(4)), "a negative dim", True),
@@ -248,6 +256,8 @@ def hostile_onnx():
         "onnx_external_offset_negative.onnx": (
             model([1], location="EXPECT.json", offset="-4"), "a negative external offset", True
         ),
+        "onnx_captures.onnx": (field(7, captures), "3,000 names that 160 subgraphs take from around them", True),
+        "onnx_long_names.onnx": (field(7, long_names), "2,000 tensors named after a node of 20,000 bytes", True),
         "onnx_nested_if.onnx": (field(7, nested), "10,000 subgraphs inside each other", False),
     }  # fmt: skip
 

@@ -77,6 +77,12 @@ def indexes():
     data, handle = tables.put(b"", tables.block([(b"", number(1, 1)), (b"w", entry([1]))]))
     data, where = tables.put(data, tables.block([(b"%05d" % i, handle) for i in range(20_000)]))
     again = data + (b"\0\x08" + where).ljust(40, b"\0") + struct.pack("<Q", tables.MAGIC)
+    # Restarts and no entry: it may stand between any keys.
+    data, handle = tables.put(b"", tables.block([(b"", number(1, 1)), (b"w", entry([1]))]))
+    data, empty = tables.put(data, bytes(1 << 16) + struct.pack("<I", 1 << 14))
+    handles = [(b"0", handle), *((b"%05d" % i, empty) for i in range(20_000))]
+    data, where = tables.put(data, tables.block(handles))
+    empties = data + (b"\0\x08" + where).ljust(40, b"\0") + struct.pack("<Q", tables.MAGIC)
     gap = index((b"w", entry([4], slices=[[(0, 1)], [(2, 2)]])))
     outside = index((b"w", entry([4], slices=[[(0, 2**62)]])))
     many = index((b"w", entry([2**20], slices=[[(i, 1)] for i in range(20_000)])))
@@ -87,6 +93,7 @@ def indexes():
         "tensorflow_long_keys.index": (long_keys, "20,000 keys of 30,000 bytes that share almost all", True),
         "tensorflow_snappy_bomb.index": (snappy, "300 bytes of snappy that promise 2 GB", True),
         "tensorflow_block_again.index": (again, "one block named 20,000 times", True),
+        "tensorflow_block_empty.index": (empties, "an empty block of 64 KB named 20,000 times", True),
         "tensorflow_no_header.index": (tables.table([(b"w", entry([1]))]), "a table without a header", True),
         "tensorflow_shards_huge.index": (
             index((b"w", entry([1])), header=number(1, 2**31 - 1)), "2,147,483,647 shards", True

@@ -350,6 +350,38 @@ fn what_does_not_go_together_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn what_is_read_is_not_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = safetensors(&folder.path().join("x.safetensors.weighbridge-tmp"), &[("w", &[1.0])]);
+    let before = std::fs::read(&source).expect("there");
+    let output = folder.path().join("x.safetensors").display().to_string();
+    for force in [&["--force"][..], &[]] {
+        let error = failure(&[&["convert", &source, "-o", &output], force].concat());
+        assert!(error.contains("is what is read"), "{error}");
+    }
+    assert_eq!(std::fs::read(&source).expect("there"), before);
+    // What an index leads to is read as well.
+    let corpus = root().join("tests/corpus/tensorflow");
+    for name in ["sharded.index", "sharded.data-00000-of-00002", "sharded.data-00001-of-00002"] {
+        std::fs::copy(corpus.join(name), folder.path().join(name)).expect("copied");
+    }
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    for read in ["sharded.index", "sharded.data-00000-of-00002", "sharded.data-00001-of-00002"] {
+        let to = ["--to", "safetensors", "--force"];
+        let error = failure(&[&["convert", &place("sharded.index"), "-o", &place(read)], &to[..]].concat());
+        assert!(error.contains("is what is read"), "{error}");
+    }
+    // A link that leads nowhere stands there too.
+    #[cfg(unix)]
+    {
+        let output = folder.path().join("y.safetensors");
+        std::os::unix::fs::symlink("nothing", &output).expect("linked");
+        let error = failure(&["convert", &source, "-o", &output.display().to_string()]);
+        assert!(error.contains("--force"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_no_model_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, bytes: &[u8]| {

@@ -14,6 +14,7 @@ mod gguf;
 mod hdf5;
 mod json;
 mod keras;
+mod name_bytes;
 pub mod numpy;
 mod onnx;
 mod open;

@@ -33,9 +33,7 @@ impl<'a> Output<'a> {
     /// # Errors
     /// A failed creation; another run that is writing the same file.
     pub fn create(path: &Path, progress: &'a Progress<'a>) -> Result<Self> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(TEMPORARY);
-        let temporary = PathBuf::from(temporary);
+        let temporary = temporary(path);
         let file = begun(&temporary).map_err(|e| Error::io(temporary.display().to_string(), e))?;
         let file = BufWriter::with_capacity(STEP, file);
         Ok(Output { path: path.to_owned(), temporary, file, at: 0, progress, whole: false })
@@ -159,10 +157,26 @@ impl<'a> Output<'a> {
     }
 }
 
-/// The temporary file, empty, and ours alone as long as it is open: two runs do not write into one file.
+/// What the file at `path` is called while it is written.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(TEMPORARY);
+    PathBuf::from(temporary)
+}
+
+/// The temporary file, empty, and ours alone as long as it is open: two runs do not write into one file. A link that
+/// somebody put there is not written through, and a pipe not waited for.
 fn begun(temporary: &Path) -> io::Result<File> {
+    let plain = |metadata: std::fs::Metadata| match is_plain(&metadata) {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "a link or no regular file: remove it")),
+    };
     loop {
-        let file = File::options().write(true).create(true).truncate(false).open(temporary)?;
+        if let Ok(metadata) = temporary.symlink_metadata() {
+            plain(metadata)?;
+        }
+        let file = unlinked().write(true).create(true).truncate(false).open(temporary)?;
+        plain(file.metadata()?)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run is writing it"));
@@ -176,6 +190,33 @@ fn begun(temporary: &Path) -> io::Result<File> {
         file.set_len(0)?;
         return Ok(file);
     }
+}
+
+/// Options that open neither what a link leads to nor, waiting for its reader, a pipe.
+#[cfg(unix)]
+fn unlinked() -> std::fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    options.custom_flags(flags.bits() as i32);
+    options
+}
+
+#[cfg(not(unix))]
+fn unlinked() -> std::fs::OpenOptions {
+    File::options()
+}
+
+/// Whether it is a regular file of one name only: emptied, nothing else is.
+#[cfg(unix)]
+fn is_plain(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.is_file() && metadata.nlink() <= 1
+}
+
+#[cfg(not(unix))]
+fn is_plain(metadata: &std::fs::Metadata) -> bool {
+    metadata.is_file()
 }
 
 #[cfg(unix)]
@@ -250,6 +291,29 @@ mod tests {
         first.commit(false).unwrap();
         Output::create(&path, &|_| {}).unwrap().commit(false).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_stands_in_the_temporary_files_place_is_not_written_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("x.bin"), folder.path().join("other"));
+        let place = folder.path().join(format!("x.bin{TEMPORARY}"));
+        std::fs::write(&other, b"precious").unwrap();
+        let link = |to: &str| std::os::unix::fs::symlink(folder.path().join(to), &place).unwrap();
+        for trap in ["link", "hard link", "link to nothing", "pipe"] {
+            match trap {
+                "link" => link("other"),
+                "hard link" => std::fs::hard_link(&other, &place).unwrap(),
+                "link to nothing" => link("nothing"),
+                _ => drop(std::process::Command::new("mkfifo").arg(&place).status().unwrap()),
+            }
+            let told = Output::create(&path, &|_| {}).err().unwrap().to_string();
+            assert!(told.contains("remove it"), "{trap}: {told}");
+            assert_eq!(std::fs::read(&other).unwrap(), b"precious");
+            assert!(!folder.path().join("nothing").exists());
+            std::fs::remove_file(&place).unwrap();
+        }
     }
 
     #[test]

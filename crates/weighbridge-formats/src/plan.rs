@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use weighbridge_model::{Error, Result};
 
-use crate::output::{Output, Progress};
+use crate::output::{self, Output, Progress};
 
 /// What a writer is asked for.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +74,7 @@ pub struct Carry {
 impl Plan {
     /// Bytes of all files whose size is known.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().filter_map(|f| f.len).sum()
+        self.files.iter().filter_map(|f| f.len).fold(0, u64::saturating_add)
     }
 
     /// Looks for what would go wrong: an output that is one of the `inputs`, existing files without `force`, a
@@ -155,12 +155,20 @@ impl FilePlan {
 pub fn check_target(path: &Path, inputs: &[PathBuf], how: Carry) -> Result<()> {
     let shown = path.display();
     // Links are followed on both sides.
-    let same = |input: &PathBuf| match (input.canonicalize(), path.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
+    let is_read = |path: &Path| {
+        let real = path.canonicalize().ok();
+        real.is_some_and(|real| inputs.iter().any(|input| input.canonicalize().is_ok_and(|i| i == real)))
     };
-    if inputs.iter().any(same) {
+    if is_read(path) {
         return Err(Error::Usage { what: format!("{shown} is what is read: name another output") });
+    }
+    let temporary = output::temporary(path);
+    if is_read(&temporary) {
+        let temporary = temporary.display();
+        let what = format!(
+            "{temporary} is what is read, and {shown} is called so while it is written: name another"
+        );
+        return Err(Error::Usage { what });
     }
     if path.is_dir() {
         return Err(Error::Usage { what: format!("{shown} is a folder: name a file in it") });
@@ -169,7 +177,8 @@ pub fn check_target(path: &Path, inputs: &[PathBuf], how: Carry) -> Result<()> {
     if path.exists() && !path.is_file() {
         return Err(Error::Usage { what: format!("{shown} is no regular file") });
     }
-    if path.exists() && !how.force {
+    // A link that leads nowhere is replaced as well.
+    if path.symlink_metadata().is_ok() && !how.force {
         return Err(Error::Usage { what: format!("{shown} exists: --force replaces it") });
     }
     Ok(())

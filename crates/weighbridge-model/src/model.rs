@@ -163,9 +163,16 @@ pub fn nearest_or_all<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clo
     if near.is_empty() { names.map(str::to_owned).collect() } else { near }
 }
 
-/// Up to three names nearest to `name`, best first; none that is not near at all.
+/// Longest names, in bytes, that are held against each other: it takes the square of that.
+const LONGEST: usize = 512;
+
+/// Up to three names nearest to `name`, best first; none that is not near at all, or that is very long.
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    if name.len() > LONGEST {
+        return Vec::new();
+    }
     let mut scored: Vec<(f64, &str)> = names
+        .filter(|n| n.len() <= LONGEST)
         .map(|n| (strsim::jaro_winkler(&name.to_lowercase(), &n.to_lowercase()), n))
         .filter(|(score, _)| *score > 0.7)
         .collect();

@@ -1,12 +1,18 @@
 //! What a model is run on: random values by declared type and shape, or arrays of a file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use weighbridge_formats::{ReadOptions, open};
-use weighbridge_model::{DType, Dim, Error, Graph, Model, Node, Result, TensorId, ValueId};
+use weighbridge_model::{DType, Dim, Error, Graph, Model, Node, Result, ValueId, element_count};
 
 use crate::Array;
+
+/// Most bytes of inputs that are made up: a model may declare any size.
+const MOST: u64 = 256 << 20;
+
+/// Most values that are looked through for what an input picks from.
+const FOLLOWED: usize = 4096;
 
 /// Shapes of inputs that are told from outside, by name.
 pub type Shapes = BTreeMap<String, Vec<u64>>;
@@ -40,8 +46,8 @@ pub fn random(model: &Model, shapes: &Shapes, seed: u64) -> Result<Vec<(String, 
     let graph = graph_of(model)?;
     let mut symbols: HashMap<&str, u64> = HashMap::new();
     let (mut inputs, mut reasons) = (Vec::new(), Vec::new());
-    let unknown = shapes.keys().find(|name| fed(graph).all(|id| graph.value(id).name != **name));
-    if let Some(name) = unknown {
+    let known: HashSet<&str> = fed(graph).map(|id| graph.value(id).name.as_str()).collect();
+    if let Some(name) = shapes.keys().find(|name| !known.contains(name.as_str())) {
         let near = fed(graph).map(|id| graph.value(id).name.clone()).collect();
         return Err(Error::NotFound { kind: "input", name: name.clone(), near });
     }
@@ -53,6 +59,8 @@ pub fn random(model: &Model, shapes: &Shapes, seed: u64) -> Result<Vec<(String, 
             }
         }
     }
+    let readers = readers(graph);
+    let mut left = MOST;
     for (id, position) in fed(graph).zip(1..) {
         let value = graph.value(id);
         let shape = match (shapes.get(&value.name), &value.shape) {
@@ -62,7 +70,14 @@ pub fn random(model: &Model, shapes: &Shapes, seed: u64) -> Result<Vec<(String, 
         };
         match (shape, value.dtype) {
             (Ok(shape), Some(dtype)) => {
-                let below = range(model, graph, id);
+                let bytes = element_count(&shape).and_then(|n| n.checked_mul(dtype.chunk_bytes() as u64));
+                let Some(rest) = bytes.and_then(|bytes| left.checked_sub(bytes)) else {
+                    let why = format!("{shape:?} is too much to make up: {} MiB in all are", MOST >> 20);
+                    reasons.push((value.name.clone(), why));
+                    continue;
+                };
+                left = rest;
+                let below = if dtype.is_float() { None } else { range(model, graph, &readers, id) };
                 match fill(dtype, shape, below, &mut Random(seed.wrapping_add(position << 32))) {
                     Some(array) => inputs.push((value.name.clone(), array)),
                     None => reasons.push((value.name.clone(), format!("{dtype} elements"))),
@@ -92,8 +107,8 @@ pub(crate) fn graph_of(model: &Model) -> Result<&Graph> {
 
 /// Inputs that no initializer gives.
 pub(crate) fn fed(graph: &Graph) -> impl Iterator<Item = ValueId> {
-    let given = |id: &ValueId| graph.initializers.iter().any(|(value, _)| value == id);
-    graph.inputs.iter().copied().filter(move |id| !given(id))
+    let given: HashSet<ValueId> = graph.initializers.iter().map(|(value, _)| *value).collect();
+    graph.inputs.iter().copied().filter(move |id| !given.contains(id))
 }
 
 /// Known sizes; a first one that is not known is the batch, 1.
@@ -111,24 +126,34 @@ fn sizes(dims: &[Dim], symbols: &HashMap<&str, u64>) -> Result<Vec<u64>, String>
     dims.iter().enumerate().map(size).collect()
 }
 
+/// The nodes that read a value.
+type Readers<'a> = HashMap<ValueId, Vec<&'a Node>>;
+
+fn readers(graph: &Graph) -> Readers<'_> {
+    let mut readers = Readers::new();
+    for node in &graph.nodes {
+        for &value in node.inputs.iter().flatten() {
+            readers.entry(value).or_default().push(node);
+        }
+    }
+    readers
+}
+
 /// Whole numbers that `value` may have: below the size of what it picks from, the smallest where there are several.
-fn range(model: &Model, graph: &Graph, value: ValueId) -> Option<u64> {
-    let tensors: HashMap<ValueId, TensorId> = graph.initializers.iter().copied().collect();
-    let (mut open, mut seen, mut below) = (vec![value], vec![value], None::<u64>);
-    while let Some(value) = open.pop() {
-        for node in graph.nodes.iter().filter(|node| node.inputs.contains(&Some(value))) {
+fn range(model: &Model, graph: &Graph, readers: &Readers<'_>, value: ValueId) -> Option<u64> {
+    let (mut open, mut seen, mut below) = (vec![value], HashSet::from([value]), None::<u64>);
+    while let Some(value) = open.pop().filter(|_| seen.len() < FOLLOWED) {
+        for node in readers.get(&value).into_iter().flatten() {
             if passes(node) {
-                let next = node.outputs.iter().flatten().filter(|id| !seen.contains(id)).copied();
-                let next: Vec<ValueId> = next.collect();
-                seen.extend(&next);
-                open.extend(next);
+                open.extend(node.outputs.iter().flatten().filter(|&&id| seen.insert(id)));
             }
             if matches!(node.op.as_str(), "Gather" | "GatherElements")
                 && node.inputs.get(1) == Some(&Some(value))
             {
                 let data = node.inputs[0];
                 let axis = node.attribute("axis").and_then(|axis| axis.as_int()).unwrap_or(0);
-                let shape = data.and_then(|id| tensors.get(&id)).map(|&id| model.tensor(id).shape.clone());
+                let given = data.and_then(|id| graph.initializers.iter().find(|(value, _)| *value == id));
+                let shape = given.map(|&(_, id)| model.tensor(id).shape.clone());
                 let size = shape.and_then(|shape| {
                     let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
                     shape.get(usize::try_from(axis).ok()?).copied()

@@ -1,10 +1,11 @@
 //! A model written for an engine, with inner values as outputs.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use weighbridge_formats::plan::WriteOptions;
 use weighbridge_formats::{Carry, by_id};
-use weighbridge_model::{Error, Graph, Model, Result, ValueId};
+use weighbridge_model::{Error, Model, Result, ValueId};
 
 /// An ONNX file in a folder of its own, which goes away with it.
 pub struct Probe {
@@ -21,8 +22,14 @@ impl Probe {
         let mut probed = model.clone();
         let mut options = WriteOptions::default();
         if let Some(graph) = &mut probed.graph {
-            let ids: Vec<ValueId> = inner.iter().filter_map(|name| by_name(graph, name)).collect();
-            graph.declared.retain(|id| !ids.contains(id));
+            let mut named: HashMap<&str, ValueId> = HashMap::new();
+            for (value, id) in graph.values.iter().zip((0..).map(ValueId)) {
+                named.entry(&value.name).or_insert(id);
+            }
+            let ids: Vec<ValueId> =
+                inner.iter().filter_map(|name| named.get(name.as_str()).copied()).collect();
+            let probed: HashSet<ValueId> = ids.iter().copied().collect();
+            graph.declared.retain(|id| !probed.contains(id));
             graph.outputs.extend(ids);
         }
         // What is in files beside the model stays out of its message.
@@ -38,9 +45,4 @@ impl Probe {
     pub fn path(&self) -> PathBuf {
         Path::new(self.folder.path()).join("model.onnx")
     }
-}
-
-/// The value of this name in the outermost graph.
-fn by_name(graph: &Graph, name: &str) -> Option<ValueId> {
-    graph.values.iter().position(|value| value.name == name).map(|i| ValueId(i as u32))
 }

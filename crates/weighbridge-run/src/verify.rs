@@ -1,6 +1,6 @@
 //! Whether two models compute the same.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use weighbridge_model::{Error, Graph, Model, Result};
@@ -100,11 +100,10 @@ pub fn verify(
         Some(given) => given,
         None => random(a, &options.shapes, options.seed)?,
     };
+    let names: HashMap<&str, &String> = inputs.iter().map(|(a, b)| (a.as_str(), b)).collect();
     let for_b = |fed: &[(String, Array)]| -> Vec<(String, Array)> {
-        let renamed = |(name, array): &(String, Array)| {
-            let (_, name) = inputs.iter().find(|(a, _)| a == name)?;
-            Some((name.clone(), array.clone()))
-        };
+        let renamed =
+            |(name, array): &(String, Array)| Some(((*names.get(name.as_str())?).clone(), array.clone()));
         fed.iter().filter_map(renamed).collect()
     };
     let wanted = |side: fn(&(String, String)) -> &String| -> Vec<String> {

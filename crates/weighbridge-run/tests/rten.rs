@@ -82,3 +82,15 @@ fn inputs_are_the_same_for_the_same_seed() {
     let told = Shapes::from([("nowhere".to_owned(), vec![1])]);
     assert!(random(&model, &told, 0).unwrap_err().to_string().contains("no input named 'nowhere'"));
 }
+
+#[test]
+fn inputs_of_any_size_are_declared_and_not_made() {
+    let mut model = corpus("tangle_static_op11.onnx");
+    let graph = model.graph.as_mut().unwrap();
+    let input = graph.inputs[0].0 as usize;
+    for shape in [vec![1 << 40], vec![1 << 40; 3], vec![1 << 26, 2]] {
+        graph.values[input].shape = Some(shape.into_iter().map(weighbridge_model::Dim::Known).collect());
+        let error = random(&Model { graph: Some(graph.clone()), ..Model::default() }, &Shapes::new(), 0);
+        assert!(error.unwrap_err().to_string().contains("too much to make up"));
+    }
+}

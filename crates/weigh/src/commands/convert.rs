@@ -351,7 +351,7 @@ impl Account {
         let head = if dry_run { "would be" } else { "file   " };
         for file in &self.plan.files {
             let len = file.len.map(|n| format!("  {}", units::bytes(n))).unwrap_or_default();
-            text += &format!("{head}  {}{len}\n", file.path.display());
+            text += &format!("{head}  {}{len}\n", clean(&file.path.display().to_string()));
         }
         printer::data(&text)
     }

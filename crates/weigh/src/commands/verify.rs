@@ -13,8 +13,19 @@ use crate::printer;
 /// Inner values that a table lists.
 const LISTED: usize = 20;
 
+/// Bytes of the stack: engines go down a chain of nodes by recursion, however long it is.
+const STACK: usize = 256 << 20;
+
 /// Whether the outputs agree.
 pub fn run(args: &VerifyArgs) -> Result<bool> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || compared(args));
+        let thread = thread.map_err(|e| Error::io("a thread to run models in", e))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn compared(args: &VerifyArgs) -> Result<bool> {
     let format = args.format.as_deref().map(by_id).transpose()?;
     let read = ReadOptions { access: Access { no_mmap: args.no_mmap }, ..ReadOptions::default() };
     let model = |path: &std::path::PathBuf| open(&[path], format, &read);

@@ -89,10 +89,14 @@ impl Transfer {
     pub fn model_into(&self, target: &Model) -> Model {
         let mut model = Model { graph: target.graph.clone(), ..self.model(target) };
         let Some(graph) = model.graph.as_mut().filter(|_| target.tensors.is_empty()) else { return model };
+        let mut layers: HashMap<String, usize> = HashMap::new();
+        for (i, node) in graph.nodes.iter().enumerate() {
+            layers.entry(node.name.clone()).or_insert(i);
+        }
         // A net without weights has no values for them either: they follow what its layers read.
         for tensor in &model.tensors {
             let layer = weighbridge_model::roles::split(&tensor.name).0;
-            if let Some(node) = graph.nodes.iter_mut().find(|n| n.name == layer) {
+            if let Some(node) = layers.get(layer).map(|&i| &mut graph.nodes[i]) {
                 let value = ValueId(graph.values.len() as u32);
                 let (dtype, shape) =
                     (Some(tensor.dtype), tensor.shape.iter().map(|&d| Dim::Known(d)).collect());
@@ -225,6 +229,10 @@ impl Sums {
 
     fn mean(&self, tensor: Tensor, source: TensorId, changes: &mut Vec<String>) -> Result<Tensor, String> {
         let Some(&factor) = self.0.get(&source).filter(|&&f| f != 1.0) else { return Ok(tensor) };
+        // Without elements, any size may stand beside the zero.
+        if tensor.count() == 0 {
+            return Ok(tensor);
+        }
         let (dtype, shape) = (tensor.dtype, tensor.shape.clone());
         let Some(axis) = shape.len().checked_sub(1) else { return Ok(tensor) };
         changes.push(format!("a sum, multiplied by {factor} as its layer's factor says"));

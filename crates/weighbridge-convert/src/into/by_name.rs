@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::Rule;
 use super::names::{self, Slot};
 use super::subject::Subject;
-use super::work::{Settled, Work};
+use super::work::{Few, Settled, Work};
 
 /// What two tensors have in common at a step: a path and a slot.
 type Key = (String, Slot);
@@ -43,21 +43,21 @@ fn keys(subject: &Subject, rule: Rule) -> Vec<Key> {
 }
 
 fn step(work: &mut Work<'_>, rule: Rule) {
-    let mut sources: HashMap<Key, Vec<usize>> = HashMap::new();
+    let mut sources: HashMap<Key, Few> = HashMap::new();
     for s in work.open_sources() {
         for key in keys(&work.sources[s], rule) {
-            sources.entry(key).or_default().push(s);
+            sources.entry(key).or_default().push(s, work.sources);
         }
     }
     let open = work.open_targets();
     let mut wanted: Vec<(usize, BTreeSet<usize>)> = Vec::new();
     // How many targets, ties as one, would take a source.
-    let mut takers: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut takers: HashMap<usize, Few> = HashMap::new();
     for t in open {
         let found: BTreeSet<usize> =
-            keys(&work.targets[t], rule).iter().filter_map(|k| sources.get(k)).flatten().copied().collect();
+            keys(&work.targets[t], rule).iter().filter_map(|k| sources.get(k)).flat_map(Few::iter).collect();
         for &s in &found {
-            takers.entry(s).or_default().push(t);
+            takers.entry(s).or_default().push(t, work.targets);
         }
         if !found.is_empty() {
             wanted.push((t, found));
@@ -66,16 +66,15 @@ fn step(work: &mut Work<'_>, rule: Rule) {
     for (t, found) in wanted {
         let first = *found.first().expect("not empty");
         let one = found.iter().all(|&s| s == first || work.sources[s].shares(&work.sources[first]));
-        let others: Vec<&Subject> = takers[&first]
+        let other = takers[&first]
             .iter()
-            .filter(|&&other| other != t && !work.targets[other].shares(&work.targets[t]))
-            .map(|&other| &work.targets[other])
-            .collect();
+            .map(|other| (other, &work.targets[other]))
+            .find(|&(other, target)| other != t && !target.shares(&work.targets[t]));
         if !one {
             let names: Vec<String> = found.iter().map(|&s| format!("'{}'", work.sources[s].name)).collect();
             let why = format!("{} could all be it: --select or --drop decides", names.join(", "));
             work.settled[t] = Some(Settled::Fault(why));
-        } else if let Some(other) = others.first() {
+        } else if let Some((_, other)) = other {
             let why = format!(
                 "'{}' could be it, and '{}' as well: --rename decides",
                 work.sources[first].name, other.name

@@ -64,7 +64,8 @@ pub(super) fn layers(work: &mut Work<'_>) {
         if let Some((s, _)) = found {
             let layers = of.entry(layer(&work.targets[t])).or_default();
             let source = layer(&work.sources[*s]);
-            if !layers.contains(&source) {
+            // Of more than one no further matters.
+            if layers.len() < 2 && !layers.contains(&source) {
                 layers.push(source);
             }
         }

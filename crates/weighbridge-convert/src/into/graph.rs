@@ -141,8 +141,8 @@ fn of_input(node: &Node, index: usize, turned: bool, place: usize, edges: &Edges
         }
         ("PRelu", 1) => (Kind::Unknown, Slot::Weight, None),
         ("Gather", 0) => (Kind::Embedding, Slot::Weight, torch.filter(|_| !turned)),
-        ("LSTM" | "GRU" | "RNN", 1..) => (Kind::Recurrent, Slot::Other(format!("input {index}")), None),
-        ("Add", _) if node.name.ends_with("/Add") => (Kind::Unknown, Slot::Bias, None),
+        ("LSTM" | "GRU" | "RNN", 1..8) => (Kind::Recurrent, Slot::Other(format!("input {index}")), None),
+        ("Add", 0..2) if node.name.ends_with("/Add") => (Kind::Unknown, Slot::Bias, None),
         ("CONV_2D", 1) => (Kind::Conv, Slot::Weight, Some(Order::Lite)),
         ("TRANSPOSE_CONV", 1) => (Kind::Transposed, Slot::Weight, Some(Order::Lite)),
         ("DEPTHWISE_CONV_2D", 1) => (Kind::Depthwise, Slot::Weight, Some(Order::Lite)),
@@ -225,13 +225,16 @@ pub(super) fn caffe_layers(model: &Model) -> HashMap<&str, Use> {
     layers
 }
 
+/// Most tensors of a Caffe layer that are told by it: each takes its path along.
+const BLOBS: usize = 16;
+
 fn caffe_uses(model: &Model, graph: &Graph) -> HashMap<TensorId, Use> {
     let layers = caffe_layers(model);
     let tensors: HashMap<ValueId, TensorId> = graph.initializers.iter().copied().collect();
     let mut found = HashMap::new();
     for node in &graph.nodes {
         let Some(layer) = layers.get(node.name.as_str()) else { continue };
-        for tensor in node.inputs.iter().flatten().filter_map(|v| tensors.get(v)) {
+        for tensor in node.inputs.iter().flatten().filter_map(|v| tensors.get(v)).take(BLOBS) {
             found.entry(*tensor).or_insert_with(|| layer.clone());
         }
     }

@@ -11,6 +11,30 @@ use super::{Fault, Match, Own, Pair, Rule};
 
 /// For so many targets without a source the nearest are looked for: more of them are a mistake of another kind.
 const NEAR: usize = 100;
+/// As many names are compared for that in all.
+const COMPARED: usize = 1_000_000;
+
+/// Indices of tensors that have something in common. The first few tell as much as all: whether there are two, and
+/// whether two of them are not the same elements.
+#[derive(Debug, Default)]
+pub(super) struct Few(Vec<usize>);
+
+impl Few {
+    const MOST: usize = 16;
+
+    /// Adds one of the `subjects`. Beyond the first few, one that is not the first's tie takes the last one's place.
+    pub(super) fn push(&mut self, index: usize, subjects: &[Subject]) {
+        if self.0.len() < Self::MOST {
+            self.0.push(index);
+        } else if !subjects[index].shares(&subjects[self.0[0]]) {
+            self.0[Self::MOST - 1] = index;
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().copied()
+    }
+}
 
 /// A match in the making.
 pub(super) struct Work<'a> {
@@ -100,8 +124,10 @@ impl<'a> Work<'a> {
             .into_iter()
             .filter(|&s| self.sources[s].storage.is_none_or(|o| !used.contains(&o)))
             .collect();
-        let mut named = 0;
+        let alike = self.alike();
+        let (mut named, most) = (0, (COMPARED / unused.len().max(1)).clamp(1, NEAR));
         for (t, target) in self.targets.iter().enumerate() {
+            let also = self.found[t].and_then(|(s, _)| self.also(target, s, &alike));
             let mut fault = |why: String, missing: bool| {
                 result.faults.push(Fault { target: target.id, name: target.name.clone(), why, missing });
             };
@@ -110,8 +136,8 @@ impl<'a> Work<'a> {
                     result.own.push(Own { target: target.id, why, one: *one });
                 }
                 (Some(Settled::Fault(why)), _) => fault(why.clone(), false),
-                (None, Some((s, _))) if self.also(target, s).is_some() => {
-                    let other = self.also(target, s).map_or("", |o| &o.name);
+                (None, Some((s, _))) if also.is_some() => {
+                    let other = also.map_or("", |o| &o.name);
                     let why = format!(
                         "the target has one tensor where the source has '{}' and '{other}': what was equal when it was \
                          exported was kept once; export it with these weights, or others that differ",
@@ -139,7 +165,7 @@ impl<'a> Work<'a> {
                     }),
                     _ => {
                         named += 1;
-                        let why = if named > NEAR {
+                        let why = if named > most {
                             "has no source".to_owned()
                         } else {
                             self.near(target, &unused)
@@ -171,17 +197,24 @@ impl<'a> Work<'a> {
         result
     }
 
+    /// The sources by place, where targets have others than their own.
+    fn alike(&self) -> HashMap<Place, Few> {
+        let mut alike: HashMap<Place, Few> = HashMap::new();
+        if self.targets.iter().any(|t| !t.aliases.is_empty()) {
+            for (i, source) in self.sources.iter().enumerate() {
+                alike.entry(place(&source.path, &source.slot)).or_default().push(i, self.sources);
+            }
+        }
+        alike
+    }
+
     /// A tensor of the sources that a target stands for as well: exporters keep equal tensors once, and what was equal
     /// there may differ here.
-    fn also(&self, target: &Subject, taken: usize) -> Option<&Subject> {
-        let key = |path: &str, slot: &Slot| {
-            (names::below_prefixes(path).unwrap_or_else(|| path.to_owned()), slot.clone())
-        };
-        let aliases: HashSet<_> = target.aliases.iter().map(|(path, slot)| key(path, slot)).collect();
+    fn also(&self, target: &Subject, taken: usize, alike: &HashMap<Place, Few>) -> Option<&Subject> {
         let source = &self.sources[taken];
-        let other =
-            |s: &&Subject| s.id != source.id && !s.shares(source) && aliases.contains(&key(&s.path, &s.slot));
-        if aliases.is_empty() { None } else { self.sources.iter().find(other) }
+        let there = target.aliases.iter().filter_map(|(path, slot)| alike.get(&place(path, slot)));
+        let others = there.flat_map(Few::iter).filter(|&s| s != taken && !self.sources[s].shares(source));
+        others.min().map(|s| &self.sources[s])
     }
 
     /// What a target without a source is told: the nearest names that are left, and those of its shape.
@@ -209,4 +242,11 @@ impl<'a> Work<'a> {
             }
         }
     }
+}
+
+/// A place whatever prefixes stand before it.
+type Place = (String, Slot);
+
+fn place(path: &str, slot: &Slot) -> Place {
+    (names::below_prefixes(path).unwrap_or_else(|| path.to_owned()), slot.clone())
 }

@@ -7,6 +7,7 @@ use weighbridge_model::{
 use super::blob::Blob;
 use super::graph;
 use super::names::{blob_name, full};
+use crate::name_bytes::NameBytes;
 
 /// Most layers in a file of `len` bytes. Real ones take hundreds of bytes each; a file of nothing but empty ones would
 /// be listed in a thousand times its size.
@@ -137,6 +138,7 @@ pub(super) struct Blobs {
     pub(super) limits: Limits,
     /// Most of them.
     pub(super) most: u64,
+    names: NameBytes,
     gradients: u64,
     bare: u64,
     first_bare: Option<String>,
@@ -146,7 +148,8 @@ impl Blobs {
     /// None yet, of a file of `len` bytes.
     pub(super) fn new(len: u64, limits: &Limits) -> Self {
         let most = most_blobs(len).min(limits.items);
-        Blobs { model: Model::default(), limits: *limits, most, gradients: 0, bare: 0, first_bare: None }
+        let (model, names, limits) = (Model::default(), NameBytes::default(), *limits);
+        Blobs { model, limits, most, names, gradients: 0, bare: 0, first_bare: None }
     }
 
     /// Takes a blob into the model.
@@ -171,6 +174,7 @@ impl Blobs {
                 allowed,
             });
         }
+        self.names.take(tensor.name.len(), Place::default)?;
         Ok(self.model.push(tensor))
     }
 

@@ -135,13 +135,16 @@ fn file(path: PathBuf, (count, metadata): (u64, Vec<u8>), entries: &Entries, ten
         head.extend(at.to_le_bytes());
         at = at.saturating_add(tensor.bytes()).saturating_add(padding(tensor.bytes(), alignment));
     }
-    head.resize(head.len().next_multiple_of(alignment as usize), 0);
-    let (len, tensors) = ((head.len() as u64).saturating_add(at), tensors.to_vec());
+    // An alignment may be as large as its number goes.
+    let behind = padding(head.len() as u64, alignment);
+    let len = (head.len() as u64).saturating_add(behind).saturating_add(at);
+    let tensors = tensors.to_vec();
     FilePlan {
         path,
         len: Some(len),
         content: Box::new(move |output| {
             output.bytes(&head)?;
+            output.zeros(behind)?;
             for tensor in &tensors {
                 output.elements(tensor, &mut |_| {})?;
                 output.zeros(padding(tensor.bytes(), alignment))?;

@@ -29,6 +29,7 @@ use std::collections::HashSet;
 
 use weighbridge_model::{Error, Limits, Result, Value};
 
+use crate::name_bytes::NameBytes;
 use crate::source::Source;
 pub use dataset::Dataset;
 pub use datatype::Kind;
@@ -64,6 +65,7 @@ pub fn read(source: &Source, start: u64, limits: &Limits) -> Result<Tree> {
     let file = File::open(source, start, limits)?;
     let mut tree = Tree::default();
     let mut seen = HashSet::new();
+    let mut names = NameBytes::default();
     let mut pending = vec![(String::new(), file.root, 0)];
     while let Some((path, address, depth)) = pending.pop() {
         if !seen.insert(address) {
@@ -86,6 +88,7 @@ pub fn read(source: &Source, start: u64, limits: &Limits) -> Result<Tree> {
         let dataset = dataset::dataset(&file, &messages).map_err(|e| e.in_tensor(&path))?;
         let links = if dataset.is_none() { group::links(&file, &messages)? } else { None };
         for (name, target) in links.unwrap_or_default().into_iter().rev() {
+            names.take(path.len() + name.len(), || file.place(address))?;
             let below = if path.is_empty() { name } else { format!("{path}/{name}") };
             match target {
                 Target::Object(address) => pending.push((below, address, depth + 1)),

@@ -12,8 +12,14 @@ use super::external::External;
 use super::tensor::{self, Sparse};
 use super::usage::Use;
 use crate::format::ReadOptions;
+use crate::name_bytes::NameBytes;
 use crate::protobuf::{Field, Message};
 use crate::source::Source;
+
+/// Names that graphs may hand to those around them, for each thing that was read: every level takes them along.
+const HANDED_UP: u64 = 8;
+/// As many more, however little was read.
+const SLACK: u64 = 100_000;
 
 /// What is known of a value while its graph is read.
 #[derive(Default)]
@@ -98,6 +104,10 @@ pub(super) struct Reader {
     pub(super) faults: Faults,
     model: Model,
     items: u64,
+    /// Names that graphs did not find within themselves, counted at each level.
+    handed_up: u64,
+    /// Those of tensors in attributes repeat their nodes'.
+    pub(super) names: NameBytes,
     annotations: Vec<(String, Value)>,
     notes: Vec<(TensorId, TensorNotes)>,
 }
@@ -111,6 +121,8 @@ impl Reader {
             faults: Faults::new(),
             model: Model::default(),
             items: 0,
+            handed_up: 0,
+            names: NameBytes::default(),
             annotations: Vec::new(),
             notes: Vec::new(),
         }
@@ -201,6 +213,12 @@ impl Reader {
     /// Reads a graph in an attribute of the node that `scope` takes next.
     pub(super) fn subgraph(&mut self, scope: &mut Scope, message: &Message<'_>) -> Result<Graph> {
         let (graph, free) = self.graph(message)?;
+        self.handed_up += free.len() as u64;
+        let (asked, allowed) = (self.handed_up, self.items.saturating_mul(HANDED_UP).saturating_add(SLACK));
+        if asked > allowed {
+            let what = "names that graphs within graphs take from around them";
+            return Err(Error::Limit { place: message.place(), what, asked, allowed });
+        }
         let node = scope.graph.nodes.len() as u32;
         for (name, by) in free {
             let value = scope.value(name);

@@ -96,8 +96,9 @@ impl Reader {
                 scope.inline(output, id);
             }
             if node.op == "Constant"
-                && let Some(tensor) = plain_constant(&format!("{owner}@{}", read.name), &read)
+                && let Some(tensor) = plain_constant(&owner, &read)
             {
+                self.names.take(tensor.name.len(), || attribute.place())?;
                 let id = self.push(tensor, &attribute)?;
                 output.into_iter().for_each(|output| scope.inline(output, id));
             }
@@ -127,7 +128,7 @@ impl Reader {
             _ => content.last,
         };
         let name = std::mem::take(&mut content.name);
-        let path = format!("{owner}@{name}");
+        let path = || format!("{owner}@{name}");
         let messages: Vec<Message<'_>> =
             content.messages.drain(..).filter(|(n, _)| *n == field).map(|(_, m)| m).collect();
         let attribute = match field {
@@ -141,12 +142,12 @@ impl Reader {
             7..=9 if content.listed == 0 => Attribute::EmptyList { kind: i64::from(field) - 1 },
             7..=9 => Attribute::Value(Value::List(content.numbers)),
             5 => match messages.as_slice() {
-                [tensor] => Attribute::Tensor(self.constant(tensor, path)?),
+                [tensor] => Attribute::Tensor(self.constant(tensor, path())?),
                 _ => return Err(not_one(message, &name, messages.len(), "tensor")),
             },
             10 => {
                 let numbered = messages.iter().enumerate();
-                let tensors = numbered.map(|(i, t)| self.constant(t, format!("{path}.{i}")));
+                let tensors = numbered.map(|(i, t)| self.constant(t, format!("{}.{i}", path())));
                 Attribute::Tensors(tensors.collect::<Result<_>>()?)
             }
             6 => match messages.as_slice() {
@@ -158,12 +159,12 @@ impl Reader {
                 Attribute::Graphs(graphs.collect::<Result<_>>()?)
             }
             22 => match messages.as_slice() {
-                [tensor] => Attribute::Sparse(self.sparse_constant(tensor, path)?),
+                [tensor] => Attribute::Sparse(self.sparse_constant(tensor, path())?),
                 _ => return Err(not_one(message, &name, messages.len(), "sparse tensor")),
             },
             23 => {
                 let numbered = messages.iter().enumerate();
-                let tensors = numbered.map(|(i, t)| self.sparse_constant(t, format!("{path}.{i}")));
+                let tensors = numbered.map(|(i, t)| self.sparse_constant(t, format!("{}.{i}", path())));
                 Attribute::Sparses(tensors.collect::<Result<_>>()?)
             }
             14 | 15 => opaque(message, "type")?,
@@ -224,6 +225,7 @@ impl Reader {
 
     /// A tensor of an attribute; a `Constant` node's may turn out to be a weight.
     fn constant(&mut self, message: &Message<'_>, name: String) -> Result<TensorId> {
+        self.names.take(name.len(), || message.place())?;
         let (tensor, notes) = tensor::read(message, Some(name), &self.limits, &mut self.external)?;
         let id = self.push(tensor.with_role(Role::Constant, false), message)?;
         self.note(id, notes);
@@ -231,13 +233,14 @@ impl Reader {
     }
 
     fn sparse_constant(&mut self, message: &Message<'_>, name: String) -> Result<SparseTensor> {
+        self.names.take(name.len(), || message.place())?;
         let read = tensor::read_sparse(message, Some(name), &self.limits, &mut self.external)?;
         self.sparse(read, message, Some(Role::Constant))
     }
 }
 
 /// The tensor that a `Constant` node holds as plain numbers or strings; `None` where this is none of those forms.
-fn plain_constant(name: &str, read: &Read) -> Option<Tensor> {
+fn plain_constant(owner: &str, read: &Read) -> Option<Tensor> {
     static NONE: Value = Value::List(Vec::new());
     let value = match &read.attribute {
         Attribute::Value(value) => value,
@@ -266,7 +269,9 @@ fn plain_constant(name: &str, read: &Read) -> Option<Tensor> {
     let is_text = dtype == DType::Str;
     let stored = if is_text { vec![0] } else { shape.clone() };
     let storage = Arc::new(Memory::new(bytes));
-    let mut tensor = Tensor::contiguous(name, dtype, stored, storage, &Place::default()).ok()?;
+    let mut tensor =
+        Tensor::contiguous(format!("{owner}@{}", read.name), dtype, stored, storage, &Place::default())
+            .ok()?;
     if is_text {
         (tensor.shape, tensor.layout) = (shape, Layout::Opaque);
     }

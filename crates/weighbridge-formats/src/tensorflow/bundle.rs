@@ -126,6 +126,9 @@ pub(super) fn read(source: &Source, options: &ReadOptions, model: &mut Model) ->
         // Names are the variables' own; these are the paths of objects that they are kept under.
         model.metadata.push(("paths".into(), Value::Map(renamed)));
     }
+    let opened = shards.open.values().flatten().chain([source]);
+    model.files.extend(opened.filter_map(|s| s.path().map(Path::to_owned)));
+    model.files.sort();
     shards.report(model);
     Ok(result)
 }

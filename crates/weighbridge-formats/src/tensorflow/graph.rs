@@ -13,6 +13,7 @@ use weighbridge_model::{
 use super::attribute::{self, Content};
 use super::usage::Use;
 use super::{tensor, types};
+use crate::name_bytes::NameBytes;
 use crate::protobuf::{Field, Message};
 
 /// Domain of the operators.
@@ -71,6 +72,7 @@ pub(super) struct Reader<'a> {
     /// Nodes that were read.
     pub nodes: u64,
     items: u64,
+    names: NameBytes,
 }
 
 impl<'a> Reader<'a> {
@@ -84,6 +86,7 @@ impl<'a> Reader<'a> {
             templates: HashMap::new(),
             nodes: 0,
             items: 0,
+            names: NameBytes::default(),
         }
     }
 
@@ -276,6 +279,7 @@ impl<'a> Reader<'a> {
                 let is_constant = node.op == "Const" && key == "value";
                 let stem = if is_constant { node.name.clone() } else { format!("{}@{key}", node.name) };
                 let name = if function.is_empty() { stem } else { format!("{function}/{stem}") };
+                self.names.take(name.len(), || message.place())?;
                 let read = tensor::read(&message, &name, &self.limits)?;
                 let id = self.model.push(read.tensor.with_role(Role::Constant, false));
                 if is_constant {

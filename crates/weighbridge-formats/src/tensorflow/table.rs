@@ -70,6 +70,7 @@ pub(super) fn read(source: &Source, limits: &Limits) -> Result<Vec<Entry>> {
         source,
         entries: Vec::new(),
         keys: source.len().saturating_mul(KEYS).saturating_add(SLACK).min(limits.header_bytes),
+        blocks: source.len(),
         limits,
     };
     let index = reader.block(offset, len)?;
@@ -112,6 +113,9 @@ struct Reader<'a> {
     entries: Vec<Entry>,
     /// Bytes of keys that may still come.
     keys: u64,
+    /// Bytes of blocks that may still come, as they are in the file: those without entries could be named again and
+    /// again.
+    blocks: u64,
     limits: &'a Limits,
 }
 
@@ -125,8 +129,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A block's content, its checksum held against it.
-    fn block(&self, offset: u64, len: u64) -> Result<Cow<'a, [u8]>> {
-        let place = || self.source.place(offset);
+    fn block(&mut self, offset: u64, len: u64) -> Result<Cow<'a, [u8]>> {
+        let source = self.source;
+        let place = || source.place(offset);
         let left = self.source.len().saturating_sub(offset);
         if len.checked_add(TRAILER).is_none_or(|whole| whole > left) {
             let what = format!("a block of {len} bytes, and the file has {left} left");
@@ -137,6 +142,10 @@ impl<'a> Reader<'a> {
         if len > allowed {
             return Err(too_large(len));
         }
+        let rest = self.blocks.checked_sub(len + TRAILER).ok_or_else(|| {
+            Error::malformed(place(), "blocks that are longer in all than the file: some are named again")
+        });
+        self.blocks = rest?;
         let whole = self.source.window(offset, len + TRAILER)?;
         let (content, checksum) = whole.split_at(len as usize + 1);
         let (said, is) =

@@ -173,3 +173,54 @@ fn counts_of_batches_need_no_source() {
     assert!(found.faults.is_empty() && found.own.len() == 1);
     assert!(found.check(false).is_ok());
 }
+
+#[test]
+fn many_tensors_of_one_place_take_no_square_of_their_number() {
+    let many = |leaf: &str| {
+        let mut model = Model { format: "numpy", ..Model::default() };
+        // One place in as many spellings.
+        for i in 0..20_000u32 {
+            let dots: String = (0..16).map(|bit| if i >> bit & 1 == 1 { '.' } else { '/' }).collect();
+            model.push(tensor(&format!("a{dots}{leaf}"), &[1]));
+        }
+        model
+    };
+    let started = std::time::Instant::now();
+    let found = Match::of(&many("weight"), &many("kernel"), &Options::default());
+    assert!(found.pairs.is_empty());
+    assert!(found.faults.iter().all(|f| f.why.contains("could all be it") && f.why.len() < 1000));
+    let found = Match::of(&torch(&[("a.weight", &[1])]), &many("kernel"), &Options::default());
+    assert!(found.pairs.is_empty() && found.faults[0].why.contains("as well"));
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[test]
+fn more_tied_sources_than_are_looked_at_are_still_one() {
+    let mut source = Model { format: "pytorch", ..Model::default() };
+    let shared = storage(1, 0);
+    for i in 0..40 {
+        let name = format!("a{}weight", "./".repeat(i + 1));
+        let tied = Tensor::contiguous(&name, DType::F32, vec![1], shared.clone(), &Place::default());
+        source.push(tied.unwrap());
+    }
+    let target = torch(&[("a.kernel", &[1])]);
+    assert_eq!(pairs(&source, &target).len(), 1);
+    source.push(tensor("a.//weight", &[1]));
+    assert!(faults(&source, &target)[0].contains("could all be it"));
+}
+
+#[test]
+fn an_empty_sum_of_any_size_is_not_multiplied() {
+    let empty = |name: &str| {
+        let storage: Arc<dyn Storage> = Arc::new(Memory::new([]));
+        Tensor::contiguous(name, DType::F32, vec![0, 1 << 60], storage, &Place::default()).unwrap()
+    };
+    let mut source = Model { format: "caffe", ..Model::default() };
+    source.push(empty("bn.running_mean"));
+    source.push(tensor("bn.factor", &[1]));
+    let mut target = Model { format: "pytorch", ..Model::default() };
+    target.push(empty("bn.running_mean"));
+    let found = Match::of(&source, &target, &Options::default());
+    let moved = Transfer::of(&source).in_place_of(&source, &target, &[], &found).unwrap();
+    assert_eq!(moved.moved[0].target.shape, [0, 1 << 60]);
+}
