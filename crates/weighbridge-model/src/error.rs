@@ -180,10 +180,7 @@ impl Error {
     /// The same error with the file it concerns, where none is given yet.
     #[must_use]
     pub fn in_source(mut self, name: &str) -> Self {
-        if let Error::Io { place, .. }
-        | Error::Malformed { place, .. }
-        | Error::Unsupported { place, .. }
-        | Error::Limit { place, .. } = &mut self
+        if let Some(place) = self.place_mut()
             && place.source.is_empty()
         {
             name.clone_into(&mut place.source);
@@ -194,13 +191,28 @@ impl Error {
     /// The same error with the name of the tensor it concerns, where none is given yet.
     #[must_use]
     pub fn in_tensor(mut self, name: &str) -> Self {
-        if let Error::Io { place, .. }
-        | Error::Malformed { place, .. }
-        | Error::Unsupported { place, .. }
-        | Error::Limit { place, .. } = &mut self
-        {
+        if let Some(place) = self.place_mut() {
             place.tensor.get_or_insert_with(|| name.to_owned());
         }
         self
+    }
+
+    /// The same error with the name of the innermost node it concerns, where none is given yet.
+    #[must_use]
+    pub fn in_node(mut self, name: &str) -> Self {
+        if let Some(place) = self.place_mut() {
+            place.node.get_or_insert_with(|| name.to_owned());
+        }
+        self
+    }
+
+    fn place_mut(&mut self) -> Option<&mut Place> {
+        match self {
+            Error::Io { place, .. }
+            | Error::Malformed { place, .. }
+            | Error::Unsupported { place, .. }
+            | Error::Limit { place, .. } => Some(place),
+            _ => None,
+        }
     }
 }

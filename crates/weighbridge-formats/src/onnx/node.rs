@@ -71,7 +71,7 @@ impl Reader {
             }
         }
         let shown = label(&scope.graph, &node);
-        let in_node = |error| in_node(error, &shown);
+        let in_node = |error: Error| error.in_node(&shown);
         if node.op.is_empty() {
             return Err(in_node(Error::malformed(message.place(), "a node without an operator")));
         }
@@ -304,16 +304,4 @@ fn string(message: &Message<'_>, range: Range<u64>) -> Result<Value> {
 
 fn not_one(message: &Message<'_>, name: &str, count: usize, kind: &str) -> Error {
     Error::malformed(message.place(), format!("attribute '{name}' has {count} {kind}s, where it has one"))
-}
-
-/// The same error with the name of the innermost node that it concerns.
-fn in_node(mut error: Error, node: &str) -> Error {
-    if let Error::Io { place, .. }
-    | Error::Malformed { place, .. }
-    | Error::Unsupported { place, .. }
-    | Error::Limit { place, .. } = &mut error
-    {
-        place.node.get_or_insert_with(|| node.to_owned());
-    }
-    error
 }

@@ -232,7 +232,7 @@ impl<'a> Reader<'a> {
             }
         }
         let shown = if node.name.is_empty() { node.op.clone() } else { node.name.clone() };
-        let in_node = |error| in_node(error, &shown);
+        let in_node = |error: Error| error.in_node(&shown);
         if node.op.is_empty() {
             return Err(in_node(Error::malformed(message.place(), "a node without an operator")));
         }
@@ -344,16 +344,4 @@ fn signature(message: &Message<'_>) -> Result<(String, Vec<String>, Vec<String>)
         }
     }
     Ok((name, inputs, outputs))
-}
-
-/// The same error with the name of the node that it concerns.
-fn in_node(mut error: Error, node: &str) -> Error {
-    if let Error::Io { place, .. }
-    | Error::Malformed { place, .. }
-    | Error::Unsupported { place, .. }
-    | Error::Limit { place, .. } = &mut error
-    {
-        place.node.get_or_insert_with(|| node.to_owned());
-    }
-    error
 }
