@@ -1,0 +1,1 @@
+//! Inference of types, shapes and the values of shapes, with symbolic sizes.

@@ -1,0 +1,1 @@
+//! From a source's own domain to ONNX's operators.

@@ -1,0 +1,1 @@
+//! Passes over graphs: each looks at a place and gives a patch, or the reason why not.
