@@ -137,6 +137,10 @@ impl<'c, 'm> Call<'c, 'm> {
         self.value(name)?.as_list()?.iter().map(Value::as_float).collect()
     }
 
+    pub(super) fn float(&self, name: &str) -> Option<f64> {
+        self.value(name)?.as_float()
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&'m str> {
         self.value(name)?.as_str()
     }

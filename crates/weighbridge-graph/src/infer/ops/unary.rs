@@ -16,11 +16,6 @@ pub(in crate::infer) fn identity(call: &mut Call<'_, '_>) -> Outcome {
     Ok(vec![call.fact(0).clone()])
 }
 
-/// All outputs are as the inputs at the same place.
-pub(in crate::infer) fn each_same(call: &mut Call<'_, '_>) -> Outcome {
-    Ok(call.inputs.iter().map(|&fact| fact.clone().without_elements()).collect())
-}
-
 /// Truth values of the shape of the first input.
 pub(in crate::infer) fn truth(call: &mut Call<'_, '_>) -> Outcome {
     Ok(vec![Fact::tensor(Some(DType::Bool), call.shape(0).map(<[Size]>::to_vec))])
