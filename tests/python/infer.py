@@ -64,12 +64,16 @@ def infer(binary, paths, *flags):
     return lines
 
 
+def inner_nodes(node):
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            yield from nodes(graph)
+
+
 def nodes(graph):
     for node in graph.node:
         yield node
-        for attribute in node.attribute:
-            for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") or attribute.graphs else []:
-                yield from nodes(inner)
+        yield from inner_nodes(node)
 
 
 def may_be_open(model):
@@ -81,9 +85,11 @@ def may_be_open(model):
         slots = BY_VALUE.get(node.op_type, [])
         if any(i < len(node.input) and node.input[i] in running for i in slots):
             return True
-        if node.op_type in functions or node.op_type in SEQUENCES:
-            return any(name in running for name in node.input)
-        if any(name in running for name in node.input) and node.op_type not in ("Shape", "Size"):
+        # What a branch or a body reads from around it counts too.
+        read = {*node.input, *(name for inner in inner_nodes(node) for name in inner.input)}
+        if (node.op_type in functions or node.op_type in SEQUENCES) and read & running:
+            return True
+        if read & running and node.op_type not in ("Shape", "Size"):
             running.update(node.output)
     return False
 
@@ -173,9 +179,14 @@ def backend(binary, report, folder):
         for fault in found["faults"]:
             report.fault(case.name, fault)
         ops = model.graph.node[-1].op_type if model.graph.node else "none"
+        beside_checker(case.name, model, found, report)
         for value, array in zip(model.graph.output, expected_outputs(case)):
             where, fact = f"{case.name} {value.name}", found["values"].get(value.name)
-            if not isinstance(array, np.ndarray) and not np.isscalar(array):
+            if isinstance(array, TensorProto):
+                dtype = TYPES[TensorProto.DataType.Name(array.data_type)]
+                report.tensor(where, fact, dtype, list(array.dims), may_be_open(model), ops)
+                continue
+            if not isinstance(array, (np.ndarray, np.generic, int, float, bool, str)):
                 kind = value.type.WhichOneof("value").removesuffix("_type")
                 if fact is not None and fact["kind"] not in (kind, "optional"):
                     if not (kind == "optional" and fact["kind"] in ("tensor", "sequence")):
@@ -190,10 +201,152 @@ def backend(binary, report, folder):
     return sum(met.values())
 
 
+def declared_of(value):
+    """Type and shape of a value that onnx inferred; sizes that it leaves open are `None`."""
+    tensor = value.type.tensor_type
+    if value.type.WhichOneof("value") != "tensor_type" or not tensor.elem_type:
+        return None, None
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    return TYPES[TensorProto.DataType.Name(tensor.elem_type)], dims if tensor.HasField("shape") else None
+
+
+def beside_onnx(name, model, found, report):
+    """Whatever onnx infers of a value is inferred here too, and nothing against it."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    theirs = shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+    better = values = 0
+    for value in (*theirs.graph.value_info, *theirs.graph.output):
+        dtype, dims = declared_of(value)
+        fact = found["values"].get(value.name)
+        if dims is None or fact is None:
+            continue
+        ours = fact["shape"]
+        values += 1
+        if fact["dtype"] != dtype or ours is None or len(ours) != len(dims):
+            report.fault(f"{name} {value.name}", f"{fact['dtype']} {ours} inferred, onnx has {dtype} {dims}")
+            continue
+        for a, b in zip(ours, dims):
+            better += isinstance(a, int) and b is None
+            if b is not None and a != b:
+                report.fault(f"{name} {value.name}", f"{ours} inferred, onnx has {dims}")
+                break
+    return values, better
+
+
+def beside_checker(name, model, found, report):
+    """The same for a backend test, where onnx can infer anything."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    for output in bare.graph.output:
+        if output.type.WhichOneof("value") == "tensor_type":
+            output.type.tensor_type.ClearField("shape")
+    try:
+        beside_onnx(name, bare, found, report)
+    except shape_inference.InferenceError:
+        report.counts["not inferred by onnx"] += 1
+
+
+def nets():
+    """Torchvision's networks with small images, as the TorchScript exporter leaves them without folding, sizes of the
+    batch open."""
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    # The fused attention of inference has no ONNX form.
+    torch.backends.mha.set_fastpath_enabled(False)
+    models = torchvision.models
+    yield "resnet18", models.resnet18(), 64
+    yield "mobilenet_v2", models.mobilenet_v2(), 64
+    yield "shufflenet", models.shufflenet_v2_x0_5(), 64
+    yield "swin_t", models.swin_t(), 64
+    yield "vit_b_16", models.VisionTransformer(64, 16, 2, 2, 64, 128), 64
+
+
+def exported(net, size, path):
+    import torch
+
+    options = {"input_names": ["x"], "output_names": ["y"], "opset_version": 17, "dynamo": False}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net.eval(), torch.rand(2, 3, size, size), path, do_constant_folding=False,
+            dynamic_axes={"x": {0: "batch"}, "y": {0: "batch"}}, **options,
+        )  # fmt: skip
+    return onnx.load(path)
+
+
+def at_batch(text, batch):
+    """A size that is an expression in the batch, for one batch."""
+    names = {"batch": batch, "floor": lambda x: int(np.floor(x)), "trunc": int, "max": max, "min": min}
+    names["broadcast"] = lambda *of: next((n for n in of if n != 1), 1)
+    return eval(text.replace("^", "**"), {"__builtins__": {}}, names)  # noqa: S307: what the example printed
+
+
+def ran(name, model, found, size, report):
+    """The shapes of all inner tensors as ONNX Runtime gives them, against what is inferred of them."""
+    import onnxruntime
+
+    every = [output for node in model.graph.node for output in node.output if output]
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    known = {output.name for output in whole.graph.output}
+    whole.graph.output.extend(onnx.ValueInfoProto(name=value) for value in every if value not in known)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(whole.SerializeToString(), options)
+    held = collections.Counter()
+    for batch in (1, 3):
+        outputs = session.run(None, {"x": np.random.default_rng(0).random((batch, 3, size, size), np.float32)})
+        for output, array in zip(session.get_outputs(), outputs):
+            fact = found["values"][output.name]
+            if fact["shape"] is None or len(fact["shape"]) != array.ndim:
+                report.fault(f"{name} {output.name}", f"{fact['shape']} inferred, {list(array.shape)} ran")
+                continue
+            for a, b in zip(fact["shape"], array.shape):
+                if isinstance(a, str) and "?" in a:
+                    held["open"] += 1
+                    report.fault(f"{name} {output.name}", f"{fact['shape']} inferred, {list(array.shape)} ran")
+                    continue
+                held["symbolic" if isinstance(a, str) else "known"] += 1
+                if (at_batch(a, batch) if isinstance(a, str) else a) != b:
+                    what = f"{fact['shape']} inferred, {list(array.shape)} ran with batch {batch}"
+                    report.fault(f"{name} {output.name}", what)
+            elements = fact["elements"]
+            if elements is not None and array.dtype.kind in "iub":
+                held["elements"] += 1
+                expected = [at_batch(e, batch) if isinstance(e, str) else e for e in elements]
+                if expected != array.ravel().astype(np.int64).tolist():
+                    report.fault(f"{name} {output.name}", f"elements {elements}, {array.ravel().tolist()} ran")
+    return held
+
+
+def torchvision_nets(binary, report, folder):
+    for name, net, size in nets():
+        path = folder / f"{name}.onnx"
+        model = exported(net, size, str(path))
+        (found,) = infer(binary, [path], "--ignore-declared")
+        (pinned,) = infer(binary, [path], "--ignore-declared", "--pin", f"x=2,3,{size},{size}")
+        for fault in (*found["faults"], *pinned["faults"]):
+            report.fault(name, fault)
+        is_open = [v for v, fact in pinned["values"].items() if not all(isinstance(n, int) for n in fact["shape"] or "?")]
+        if is_open:
+            report.fault(name, f"{len(is_open)} shapes are open with all inputs pinned, '{is_open[0]}' first")
+        values, better = beside_onnx(name, model, found, report)
+        held = ran(name, model, found, size, report)
+        print(
+            f"{name}: {values} values as onnx has them, {better} sizes that it leaves open; ran: "
+            + ", ".join(f"{n} {kind}" for kind, n in sorted(held.items()))
+            + f"; {found['seconds'] * 1000:.1f} ms"
+        )
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--infer", type=Path, help="the example's binary; otherwise the newest one built")
-    parser.add_argument("--models", action="store_true", help="torchvision's exports too")
     parser.add_argument("--show", type=int, default=40)
     arguments = parser.parse_args()
     binary = find(arguments.infer)
@@ -202,6 +355,7 @@ def main():
         count = backend(binary, report, Path(folder))
         print(f"{count} backend tests: " + ", ".join(f"{n} {kind}" for kind, n in sorted(report.counts.items())))
         print("  open: " + ", ".join(f"{op} {n}" for op, n in sorted(report.unknown.items())))
+        torchvision_nets(binary, report, Path(folder))
     for fault in report.faults[: arguments.show]:
         print(fault, file=sys.stderr)
     if report.faults:
