@@ -14,6 +14,8 @@ use weighbridge_model::dtype::{FloatFormat, push};
 use weighbridge_model::storage::Channels;
 use weighbridge_model::{DType, Error, Model, Place, Result, Role, Tensor, TensorId};
 
+pub(crate) use find::{chain, onnx};
+
 pub use affine::{Affine, scaled};
 pub use edges::Edges;
 pub use find::{Found, Left, Names, find, find_by_names, in_graph};

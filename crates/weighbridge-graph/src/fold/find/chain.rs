@@ -10,7 +10,7 @@ use crate::fold::step::is_plain;
 use crate::fold::{Does, Edges, Fold, Step};
 
 /// A linear operator as its node tells it.
-pub(super) struct Linear {
+pub(crate) struct Linear {
     /// What it is applied to.
     pub input: ValueId,
     /// What it gives.
@@ -35,7 +35,7 @@ pub(super) struct Linear {
 
 /// What of an affine before a linear operator can go into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
+pub(crate) enum Before {
     /// Nothing.
     Nothing,
     /// Scales alone: what is padded would not have been shifted.
@@ -45,7 +45,7 @@ pub(super) enum Before {
 }
 
 /// What a domain tells of its nodes.
-pub(super) trait Domain {
+pub(crate) trait Domain {
     fn parts(&self) -> (&Model, &Graph, &Edges);
 
     /// The linear operator that a node is.
@@ -66,7 +66,7 @@ pub(super) trait Domain {
 }
 
 /// What a step is applied to.
-pub(super) struct Operand {
+pub(crate) struct Operand {
     /// Channels.
     pub count: u64,
     /// Where they lie, from the last dimension, which is 1.

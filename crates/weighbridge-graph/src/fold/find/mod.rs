@@ -1,9 +1,9 @@
 //! What can be folded into what: by the graph where there is one, otherwise by names.
 
 mod caffe;
-mod chain;
+pub(crate) mod chain;
 mod names;
-mod onnx;
+pub(crate) mod onnx;
 
 use weighbridge_model::{Graph, Model};
 

@@ -9,7 +9,8 @@ use crate::fold::linear::{
 use crate::fold::step::is_plain;
 use crate::fold::{Does, Edges};
 
-pub(super) struct Onnx<'a> {
+/// A graph of ONNX's operators.
+pub(crate) struct Onnx<'a> {
     pub model: &'a Model,
     pub graph: &'a Graph,
     pub edges: &'a Edges,
@@ -18,7 +19,7 @@ pub(super) struct Onnx<'a> {
 }
 
 /// The version of the default operators; inner graphs have the outermost one's.
-pub(super) fn version(graph: &Graph, model: &Model) -> i64 {
+pub(crate) fn version(graph: &Graph, model: &Model) -> i64 {
     let graphs = [Some(graph), model.graph.as_ref()];
     let mut sets = graphs.into_iter().flatten().flat_map(|graph| &graph.opsets);
     sets.find(|(domain, _)| domain.is_empty()).map_or(1, |(_, version)| *version)
@@ -47,12 +48,19 @@ fn is_unpadded(node: &Node) -> bool {
 }
 
 impl Onnx<'_> {
-    fn node(&self, index: usize) -> Option<&Node> {
+    /// A node of the default domain.
+    pub(crate) fn node(&self, index: usize) -> Option<&Node> {
         self.graph.nodes.get(index).filter(|node| matches!(node.domain.as_str(), "" | "ai.onnx"))
     }
 
-    fn constant(&self, value: ValueId) -> Option<&Tensor> {
+    /// The tensor that a value always is.
+    pub(crate) fn constant(&self, value: ValueId) -> Option<&Tensor> {
         self.edges.constant(value).map(|id| self.model.tensor(id))
+    }
+
+    /// The same, where its elements are floating-point numbers that stand for themselves.
+    pub(crate) fn plain(&self, value: ValueId) -> Option<&Tensor> {
+        self.constant(value).filter(|tensor| is_plain(tensor))
     }
 
     fn rank(&self, value: ValueId) -> Option<usize> {

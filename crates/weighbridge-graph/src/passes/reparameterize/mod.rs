@@ -1,0 +1,421 @@
+//! Parallel linear branches that sum become one convolution, and so do a convolution of single points and the one before
+//! or after it. docs/reparameterize.md has the algebra and its bounds.
+
+mod branch;
+mod kernel;
+
+use std::collections::{HashMap, HashSet};
+
+use weighbridge_model::dtype::{FloatFormat, push};
+use weighbridge_model::{
+    Attribute, DType, Graph, Model, Node, Result, Role, Tensor, Value, ValueId, element_count,
+};
+
+use crate::build::{Builder, in_memory};
+use crate::fold::onnx::{Onnx, version};
+use crate::fold::{Edges, Left};
+use branch::{Branches, Frame, Link};
+use kernel::{Axis, Kernel};
+
+/// How much larger a merged kernel may be than those that it is made of: a 1×7 and a 7×1 become a 7×7.
+const GROWTH: usize = 4;
+
+/// What was merged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Merged {
+    /// The convolutions that were made, each with how many branches or convolutions it stands for.
+    pub convolutions: Vec<(String, usize)>,
+    /// What was not merged although it nearly could be: the node, and the reason.
+    pub left: Vec<Left>,
+}
+
+/// A convolution that takes the place of nodes.
+struct Patch {
+    source: ValueId,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    attributes: Vec<(String, Attribute)>,
+    stands_for: usize,
+    /// Nodes that go.
+    gone: Vec<usize>,
+    /// The node whose place it takes, with what that gives.
+    at: usize,
+    /// What the sum had beside the branches: operands, to be added to what the convolution gives.
+    rest: Vec<ValueId>,
+}
+
+/// Merges what can be merged in `graph`, whose tensors are those of `model`. Tensors that nothing needs any more stay.
+///
+/// # Errors
+/// A failed read.
+pub fn reparameterize(model: &mut Model, graph: &mut Graph) -> Result<Merged> {
+    let mut merged = Merged::default();
+    let edges = Edges::of(graph, model.tensors.len());
+    let mut patches = Vec::new();
+    {
+        let version = version(graph, model);
+        let branches = Branches { onnx: Onnx { model, graph, edges: &edges, version } };
+        let mut taken = HashSet::new();
+        for root in 0..graph.nodes.len() {
+            if let Some(leaves) = sum(&branches, root) {
+                patches.extend(merge(&branches, root, &leaves, &mut taken, &mut merged.left)?);
+            }
+        }
+        for index in 0..graph.nodes.len() {
+            patches.extend(sequence(&branches, index, &mut taken)?);
+        }
+    }
+    if patches.is_empty() {
+        return Ok(merged);
+    }
+    let mut gone = HashSet::new();
+    let mut made: HashMap<usize, Vec<Node>> = HashMap::new();
+    let mut builder = Builder::new(model, graph);
+    for patch in patches {
+        merged.convolutions.push((patch.weight.name.clone(), patch.stands_for));
+        gone.extend(patch.gone.iter().copied());
+        made.insert(patch.at, nodes(&mut builder, patch));
+    }
+    let old = std::mem::take(&mut graph.nodes);
+    for (index, node) in old.into_iter().enumerate() {
+        match made.remove(&index) {
+            Some(nodes) => graph.nodes.extend(nodes),
+            None if gone.contains(&index) => {}
+            None => graph.nodes.push(node),
+        }
+    }
+    Ok(merged)
+}
+
+/// An operand of a sum, and the nodes that add it up from others, within one.
+struct Leaves {
+    values: Vec<ValueId>,
+    /// Adds and sums between the operands and the root; the root not among them.
+    inner: Vec<usize>,
+}
+
+/// Whether a node adds up what nodes make.
+fn adds<'a>(branches: &'a Branches<'_>, index: usize) -> Option<&'a Node> {
+    let node = branches.onnx.node(index)?;
+    let varies = |value: &Option<ValueId>| value.is_some_and(|v| branches.onnx.constant(v).is_none());
+    let sums = matches!(node.op.as_str(), "Add" | "Sum") && branches.onnx.version >= 7;
+    (sums && node.inputs.len() >= 2 && node.inputs.iter().all(varies)).then_some(node)
+}
+
+/// The operands of a sum that is no part of a larger one.
+fn sum(branches: &Branches<'_>, root: usize) -> Option<Leaves> {
+    let node = adds(branches, root)?;
+    let edges = branches.onnx.edges;
+    let output = node.outputs.first().copied().flatten()?;
+    if edges.only_reader(output).is_some_and(|reader| adds(branches, reader).is_some()) {
+        return None;
+    }
+    let mut leaves = Leaves { values: Vec::new(), inner: Vec::new() };
+    let mut open: Vec<ValueId> = node.inputs.iter().rev().flatten().copied().collect();
+    while let Some(value) = open.pop() {
+        let maker = edges.maker(value).filter(|_| edges.only_reader(value).is_some());
+        match maker.and_then(|maker| Some((maker, adds(branches, maker)?))) {
+            Some((maker, node)) => {
+                leaves.inner.push(maker);
+                open.extend(node.inputs.iter().rev().flatten());
+            }
+            None => leaves.values.push(value),
+        }
+    }
+    Some(leaves)
+}
+
+/// The links behind a value that nothing else reads, from the last one back.
+fn chain(branches: &Branches<'_>, leaf: ValueId, taken: &HashSet<usize>) -> Vec<Link> {
+    let mut links = Vec::new();
+    let mut value = leaf;
+    while branches.onnx.edges.only_reader(value).is_some() {
+        let Some(link) = branches.link(value).filter(|link| !taken.contains(&link.node)) else { break };
+        links.push(link);
+        value = link.from;
+    }
+    links
+}
+
+/// A branch from a source to a sum.
+struct Branch {
+    leaf: ValueId,
+    /// In the order of computation.
+    links: Vec<Link>,
+    convolves: bool,
+}
+
+fn merge(
+    branches: &Branches<'_>,
+    root: usize,
+    leaves: &Leaves,
+    taken: &mut HashSet<usize>,
+    left: &mut Vec<Left>,
+) -> Result<Option<Patch>> {
+    let chains: Vec<Vec<Link>> = leaves.values.iter().map(|&leaf| chain(branches, leaf, taken)).collect();
+    let Some(source) = source(&leaves.values, &chains) else { return Ok(None) };
+    let mut parallel: Vec<Branch> = Vec::new();
+    for (&leaf, links) in leaves.values.iter().zip(&chains) {
+        let length = if leaf == source {
+            Some(0)
+        } else {
+            links.iter().position(|l| l.from == source).map(|at| at + 1)
+        };
+        let Some(length) = length else { continue };
+        let links: Vec<Link> = links[..length].iter().rev().copied().collect();
+        let convolves = links.iter().any(|link| branches.node(link.node).op == "Conv");
+        parallel.push(Branch { leaf, links, convolves });
+    }
+    // Convolutions first: the others have the form that they need.
+    parallel.sort_by_key(|branch| !branch.convolves);
+    if parallel.len() < 2 || !parallel[0].convolves {
+        return Ok(None);
+    }
+    let told = parallel.iter().filter_map(|b| b.links.first()).map(|&link| branches.frame(link));
+    let channels = told.clone().find_map(|(channels, _)| channels);
+    let convolution = parallel[0].links.iter().find(|link| branches.node(link.node).op == "Conv");
+    let spatial = convolution.and_then(|&link| branches.frame(link).1);
+    let (Some(channels), Some(spatial)) = (channels, spatial) else { return Ok(None) };
+    let frame = Frame { channels, spatial };
+
+    let root_name = &branches.node(root).name;
+    let mut refuse = |branch: &Branch, why: String| {
+        let from = match branch.links.last() {
+            Some(link) => format!("the branch of '{}'", branches.node(link.node).name),
+            None => format!("'{}'", branches.graph().value(branch.leaf).name),
+        };
+        left.push(Left { name: root_name.clone(), why: format!("{from} is not merged: {why}") });
+    };
+    let mut whole: Option<(Kernel, usize)> = None;
+    let mut used: Vec<&Branch> = Vec::new();
+    for branch in &parallel {
+        let kernel = match branches.kernel(&branch.links, frame) {
+            Ok(kernel) => kernel,
+            Err(why) => {
+                refuse(branch, why);
+                continue;
+            }
+        };
+        match &mut whole {
+            None if !branch.convolves => continue,
+            None => {
+                let numbers = kernel.weight.len();
+                whole = Some((kernel, numbers));
+            }
+            Some((whole, numbers)) => match together(whole, &kernel, *numbers) {
+                Ok(sum) => {
+                    *numbers += kernel.weight.len();
+                    *whole = sum;
+                }
+                Err(why) => {
+                    refuse(branch, why);
+                    continue;
+                }
+            },
+        }
+        used.push(branch);
+    }
+    let weights = weights(branches, used.iter().flat_map(|branch| &branch.links));
+    let (Some((kernel, _)), Some((dtype, weights)), true) = (whole, weights, used.len() >= 2) else {
+        return Ok(None);
+    };
+    if let Some(why) = overflow(&kernel, dtype) {
+        left.push(Left { name: root_name.clone(), why });
+        return Ok(None);
+    }
+    let Form { weight, bias, attributes } = form(&kernel, dtype, &weights)?;
+    let merged: Vec<ValueId> = used.iter().map(|branch| branch.leaf).collect();
+    let mut rest = leaves.values.clone();
+    for leaf in &merged {
+        if let Some(at) = rest.iter().position(|value| value == leaf) {
+            rest.remove(at);
+        }
+    }
+    let gone: Vec<usize> = used
+        .iter()
+        .flat_map(|b| b.links.iter().map(|l| l.node))
+        .chain(leaves.inner.iter().copied())
+        .collect();
+    taken.extend(gone.iter().copied().chain([root]));
+    Ok(Some(Patch { source, weight, bias, attributes, stands_for: used.len(), gone, at: root, rest }))
+}
+
+/// The value that most operands come from, the nearest one where several are.
+fn source(leaves: &[ValueId], chains: &[Vec<Link>]) -> Option<ValueId> {
+    let mut counts: HashMap<ValueId, (usize, usize)> = HashMap::new();
+    for (&leaf, links) in leaves.iter().zip(chains) {
+        for (far, value) in [leaf].into_iter().chain(links.iter().map(|link| link.from)).enumerate() {
+            let (count, distance) = counts.entry(value).or_default();
+            *count += 1;
+            *distance += far;
+        }
+    }
+    let several = counts.into_iter().filter(|(_, (count, _))| *count >= 2);
+    let best = several.min_by_key(|&(value, (count, distance))| (std::cmp::Reverse(count), distance, value));
+    best.map(|(value, _)| value)
+}
+
+fn together(a: &Kernel, b: &Kernel, numbers: usize) -> Result<Kernel, String> {
+    let window = a.aligned(b)?;
+    let groups = gcd(a.groups, b.groups);
+    let each = (a.inputs() / groups).checked_mul(kernel::taps(&window));
+    let size = each.and_then(|each| each.checked_mul(a.out)).filter(|&size| size <= kernel::MOST);
+    let Some(size) = size else { return Err("the kernel of all together is too large".into()) };
+    if size > GROWTH * (numbers + b.weight.len()) {
+        let (g, h) = (a.groups, b.groups);
+        let groups = if g == h { String::new() } else { format!(" (their groups differ, {g} and {h})") };
+        return Err(format!(
+            "the kernel of all together has {size} numbers instead of {}{groups}",
+            numbers + b.weight.len()
+        ));
+    }
+    let mut sum = a.within(&window, groups);
+    sum.add(&b.within(&window, groups));
+    Ok(sum)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// A convolution and the one that it alone is read by, where one of them has single points and the kernel of both is no
+/// larger than the two.
+fn sequence(branches: &Branches<'_>, index: usize, taken: &mut HashSet<usize>) -> Result<Option<Patch>> {
+    let Some((middle, second, frame)) = pair(branches, index, taken) else { return Ok(None) };
+    let links = [middle, second];
+    let Some((dtype, weights)) = weights(branches, links.iter()) else { return Ok(None) };
+    let Ok(kernel) = branches.kernel(&links, frame) else { return Ok(None) };
+    let size = |link: &Link| branches.weight(branches.node(link.node)).map_or(0, Tensor::count);
+    let numbers: u64 = links.iter().map(size).sum();
+    if kernel.weight.len() as u64 > numbers || overflow(&kernel, dtype).is_some() {
+        return Ok(None);
+    }
+    taken.extend([middle.node, index]);
+    let Form { weight, bias, attributes } = form(&kernel, dtype, &weights)?;
+    let (gone, rest) = (vec![middle.node], Vec::new());
+    Ok(Some(Patch { source: middle.from, weight, bias, attributes, stands_for: 2, gone, at: index, rest }))
+}
+
+/// Both links of such a sequence, told from sizes alone.
+fn pair(branches: &Branches<'_>, index: usize, taken: &HashSet<usize>) -> Option<(Link, Link, Frame)> {
+    let node = branches.onnx.node(index).filter(|node| node.op == "Conv" && !taken.contains(&index))?;
+    let second = branches.link(node.outputs.first().copied().flatten()?)?;
+    branches.onnx.edges.only_reader(second.from)?;
+    let middle = branches.link(second.from).filter(|link| !taken.contains(&link.node))?;
+    let before = Some(branches.node(middle.node)).filter(|node| node.op == "Conv")?;
+    let (a, b) = (branches.weight(before)?, branches.weight(node)?);
+    let points = |tensor: &Tensor| tensor.shape[2..].iter().all(|&n| n == 1);
+    if !points(a) && !points(b) || a.shape.len() != b.shape.len() {
+        return None;
+    }
+    let (Some(channels), Some(spatial)) = branches.frame(middle) else { return None };
+    let taps = element_count(&a.shape[2..])?.max(element_count(&b.shape[2..])?);
+    // As few inputs as each output can have: those of a group of the first.
+    let least = b.shape[0].checked_mul(a.shape[1])?.checked_mul(taps)?;
+    let frame = Frame { channels, spatial };
+    (least <= a.count().checked_add(b.count())?).then_some((middle, second, frame))
+}
+
+/// The type that all weights have, and their names.
+fn weights<'a>(
+    branches: &Branches<'_>,
+    links: impl Iterator<Item = &'a Link>,
+) -> Option<(DType, Vec<String>)> {
+    let tensors = links.filter_map(|link| branches.weight(branches.node(link.node)));
+    let mut dtype = None;
+    let mut names = Vec::new();
+    for tensor in tensors {
+        if *dtype.get_or_insert(tensor.dtype) != tensor.dtype {
+            return None;
+        }
+        names.push(tensor.name.clone());
+    }
+    Some((dtype?, names))
+}
+
+fn overflow(kernel: &Kernel, dtype: DType) -> Option<String> {
+    let from = FloatFormat::of(dtype).map_or(f64::INFINITY, FloatFormat::overflow_from);
+    let beyond = kernel.weight.iter().chain(&kernel.bias).filter(|x| x.abs() >= from).count();
+    (beyond > 0).then(|| format!("{beyond} numbers of the kernel of all together leave {dtype}'s range"))
+}
+
+/// What the weight of several is called: what their paths have in common, and `merged`.
+fn name(weights: &[String]) -> String {
+    let first: Vec<&str> = weights[0].split('.').collect();
+    let common = weights[1..].iter().fold(first.len() - 1, |most, other| {
+        first.iter().zip(other.split('.')).take(most).take_while(|(a, b)| **a == *b).count()
+    });
+    match first[..common].join(".") {
+        path if path.is_empty() => format!("{}.merged", weights[0]),
+        path => format!("{path}.merged.weight"),
+    }
+}
+
+/// Weight and bias in memory, rounded once, and the attributes of the convolution that has them; the reason where they
+/// leave the type's range.
+struct Form {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    attributes: Vec<(String, Attribute)>,
+}
+
+fn form(kernel: &Kernel, dtype: DType, names: &[String]) -> Result<Form> {
+    let name = name(names);
+    let bias_name = match name.strip_suffix(".weight") {
+        Some(path) => format!("{path}.bias"),
+        None => format!("{name}.bias"),
+    };
+    let tensor = |name: &str, shape: Vec<u64>, values: &[f64]| {
+        let mut bytes = Vec::with_capacity(values.len() * dtype.chunk_bytes());
+        values.iter().for_each(|&x| push(dtype, x, &mut bytes));
+        Ok(in_memory(name, dtype, shape, bytes)?.with_role(Role::Parameter, false))
+    };
+    let mut shape = vec![kernel.out as u64, kernel.per_group as u64];
+    shape.extend(kernel.window.iter().map(|axis| axis.taps as u64));
+    let has_bias = kernel.bias.iter().any(|&b| b != 0.0);
+    let bias = has_bias.then(|| tensor(&bias_name, vec![kernel.out as u64], &kernel.bias)).transpose()?;
+    let list = |each: &dyn Fn(&Axis) -> usize| {
+        Value::List(kernel.window.iter().map(|axis| Value::Int(each(axis) as i64)).collect())
+    };
+    let pads = kernel.window.iter().map(|a| a.pads.0).chain(kernel.window.iter().map(|a| a.pads.1));
+    let attributes = [
+        ("dilations", list(&|axis| axis.dilation)),
+        ("group", Value::Int(kernel.groups as i64)),
+        ("kernel_shape", list(&|axis| axis.taps)),
+        ("pads", Value::List(pads.map(|p| Value::Int(p as i64)).collect())),
+        ("strides", list(&|axis| axis.stride)),
+    ];
+    let attributes = attributes.into_iter().map(|(k, v)| (k.to_owned(), Attribute::Value(v))).collect();
+    Ok(Form { weight: tensor(&name, shape, &kernel.weight)?, bias, attributes })
+}
+
+/// The convolution, and the sum of it and what remains.
+fn nodes(builder: &mut Builder<'_>, patch: Patch) -> Vec<Node> {
+    let Patch { source, weight, bias, attributes, at, rest, .. } = patch;
+    let wanted = format!("{}_output", weight.name);
+    let mut inputs = vec![Some(source), Some(builder.initializer(weight))];
+    inputs.extend(bias.map(|bias| Some(builder.initializer(bias))));
+    let old = &builder.graph.nodes[at];
+    let (name, output) = (old.name.clone(), old.outputs[0]);
+    let convolution = |name: String, output| Node {
+        name,
+        op: "Conv".to_owned(),
+        inputs,
+        outputs: vec![output],
+        attributes,
+        ..Node::default()
+    };
+    if rest.is_empty() {
+        return vec![convolution(name, output)];
+    }
+    let like = output.map(|output| builder.graph.value(output).clone()).unwrap_or_default();
+    let made = builder.value(&wanted);
+    builder.graph.values[made.0 as usize].dtype = like.dtype;
+    let operands = [made].into_iter().chain(rest).map(Some).collect::<Vec<_>>();
+    let op = if operands.len() == 2 { "Add" } else { "Sum" };
+    let conv = convolution(format!("{name}_merged"), Some(made));
+    vec![conv, Node { name, op: op.to_owned(), inputs: operands, outputs: vec![output], ..Node::default() }]
+}
+
+#[cfg(test)]
+mod tests;
