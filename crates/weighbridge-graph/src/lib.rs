@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod edit;
 pub mod emit;
 pub mod fold;
 pub mod infer;

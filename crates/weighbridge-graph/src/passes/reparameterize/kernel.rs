@@ -188,18 +188,16 @@ impl Kernel {
         let mut bias = next.bias.clone();
         let (n_out, n_per) = (next.out / next.groups, next.per_group);
         let next_taps = next.taps();
-        for o in 0..next.out {
+        for (o, bias) in bias.iter_mut().enumerate() {
             for i in 0..n_per {
                 let from = (o * n_per + i) * next_taps;
                 let sum: f64 = next.weight[from..from + next_taps].iter().sum();
-                bias[o] += sum * self.bias[o / n_out * n_per + i];
+                *bias += sum * self.bias[o / n_out * n_per + i];
             }
         }
         let groups = if self.is_diagonal() {
             next.groups
-        } else if next.groups == next.out && n_per == 1 && next.out == self.out {
-            self.groups
-        } else if self.groups == next.groups {
+        } else if self.groups == next.groups || n_per == 1 && next.groups == next.out {
             self.groups
         } else if next.groups == 1 && self.groups > 1 {
             1
