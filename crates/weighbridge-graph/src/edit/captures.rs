@@ -95,7 +95,8 @@ fn rename_free(graph: &mut Graph, old: &str, new: &str) {
     if graph.values.iter().zip(&given).any(|(value, given)| *given && value.name == old) {
         return;
     }
-    for (value, _) in graph.values.iter_mut().zip(given).filter(|(value, given)| !given && value.name == old) {
+    for (value, _) in graph.values.iter_mut().zip(given).filter(|(value, given)| !given && value.name == old)
+    {
         value.name = new.to_owned();
     }
     graph.nodes.iter_mut().flat_map(subgraphs_mut).for_each(|graph| rename_free(graph, old, new));

@@ -153,7 +153,8 @@ impl<'s, 'm> Edit<'s, 'm> {
             links.output = true;
             links.uses += 1;
         }
-        for value in edit.graph.quantization.iter().flat_map(|(of, by)| by.iter().map(|(_, v)| v).chain([of])) {
+        for value in edit.graph.quantization.iter().flat_map(|(of, by)| by.iter().map(|(_, v)| v).chain([of]))
+        {
             edit.links[value.0 as usize].uses += 1;
         }
         for (value, links) in edit.graph.values.iter().zip(&edit.links) {
@@ -218,7 +219,11 @@ impl<'s, 'm> Edit<'s, 'm> {
 
     /// Does what a patch says, and gives the nodes that it made or changed or whose surroundings it changed.
     pub fn apply(&mut self, patch: Patch) -> Vec<NodeId> {
-        debug_assert_eq!(patch.base as usize, self.graph.values.len(), "a patch is for the graph it looked at");
+        debug_assert_eq!(
+            patch.base as usize,
+            self.graph.values.len(),
+            "a patch is for the graph it looked at"
+        );
         let Patch { values, constants, nodes, rewritten, replaced, .. } = patch;
         let mut touched = Vec::new();
         let ids: Vec<ValueId> = values.into_iter().map(|(name, fact)| self.new_value(&name, fact)).collect();
@@ -430,7 +435,9 @@ impl<'s, 'm> Edit<'s, 'm> {
         let mut graph = self.graph;
         graph.nodes = self.slots.into_iter().filter_map(|slot| slot.node).collect();
         let links = self.links;
-        graph.declared.retain(|v| links[v.0 as usize].producer.is_some() || links[v.0 as usize].tensor.is_some());
+        graph
+            .declared
+            .retain(|v| links[v.0 as usize].producer.is_some() || links[v.0 as usize].tensor.is_some());
         graph
     }
 }

@@ -178,7 +178,9 @@ fn worklist(
             }
         }
         if done > most {
-            return Err(Error::Usage { what: format!("passes undo each other's work at '{}'", edit.label(id)) });
+            return Err(Error::Usage {
+                what: format!("passes undo each other's work at '{}'", edit.label(id)),
+            });
         }
     }
     for ((id, _), (pass, why)) in reasons {

@@ -4,7 +4,8 @@
 //! values stays so: a patch keeps what each value is that something else reads.
 
 mod driver;
-pub mod reparameterize;
+mod fold_linear;
+mod reparameterize;
 mod report;
 
 pub use driver::{Choice, simplify};
@@ -73,4 +74,9 @@ pub trait Pass: Sync {
 }
 
 /// Every pass, in the order in which they look at a node.
-pub static PASSES: &[&dyn Pass] = &[];
+pub static PASSES: &[&dyn Pass] = &[
+    // Before anything is folded: sums of branches are rounded once.
+    &reparameterize::Reparameterize,
+    &fold_linear::FoldBn,
+    &fold_linear::FoldAffine,
+];

@@ -1,11 +1,11 @@
 //! Linear branches: chains of nodes that come to one kernel.
 
-use weighbridge_model::{Graph, Model, Node, Tensor, Value, ValueId};
+use weighbridge_model::{Node, Tensor, Value, ValueId};
 
 use super::kernel::{Axis, Kernel, MOST, taps};
 use crate::fold::chain::{Domain, Operand};
 use crate::fold::onnx::Onnx;
-use crate::fold::{Step, values};
+use crate::fold::{Step, View, values};
 
 /// What a branch does to what it is applied to, a node at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +28,18 @@ pub(super) struct Frame {
 }
 
 impl Branches<'_> {
-    pub fn model(&self) -> &Model {
-        self.onnx.model
+    pub fn view(&self) -> &dyn View {
+        self.onnx.view
     }
 
-    pub fn graph(&self) -> &Graph {
-        self.onnx.graph
-    }
-
+    /// A node of a link.
     pub fn node(&self, index: usize) -> &Node {
-        &self.onnx.graph.nodes[index]
+        self.onnx.view.node(index).expect("links are of nodes that are there")
     }
 
     /// The link that makes a value, where its node is one.
     pub fn link(&self, value: ValueId) -> Option<Link> {
-        let index = self.onnx.edges.maker(value)?;
+        let index = self.onnx.view.maker(value)?;
         let node = self.onnx.node(index)?;
         let from = match node.op.as_str() {
             "Conv" => {
@@ -111,7 +108,7 @@ impl Branches<'_> {
         let step = self.onnx.step(link.node, link.from, &operand)?;
         let step = step.ok_or_else(|| format!("'{}' does not do the same to a whole channel", node.name))?;
         let step = Step { name: node.name.clone(), node: Some(link.node), does: step };
-        let affine = step.affine(self.model(), count).map_err(|e| e.to_string())?;
+        let affine = step.affine(self.view().model(), count).map_err(|e| e.to_string())?;
         if !affine.is_finite() {
             return Err(format!("'{}' has a scale that is no finite number", node.name));
         }

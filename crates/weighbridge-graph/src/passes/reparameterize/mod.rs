@@ -7,82 +7,73 @@ mod kernel;
 use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::dtype::{FloatFormat, push};
-use weighbridge_model::{
-    Attribute, DType, Graph, Model, Node, Result, Role, Tensor, Value, ValueId, element_count,
-};
+use weighbridge_model::{Attribute, DType, Node, Result, Role, Tensor, Value, ValueId, element_count};
 
-use crate::build::{Builder, in_memory};
-use crate::fold::onnx::{Onnx, version};
-use crate::fold::{Edges, Left};
+use super::{Pass, Report};
+use crate::build::in_memory;
+use crate::edit::{Edit, Fact, NodeId, Patch};
+use crate::fold::onnx::Onnx;
+use crate::fold::{Left, View};
 use branch::{Branches, Frame, Link};
 use kernel::{Axis, Kernel};
 
 /// How much larger a merged kernel may be than those that it is made of: a 1×7 and a 7×1 become a 7×7.
 const GROWTH: usize = 4;
 
-/// What was merged.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Merged {
-    /// The convolutions that were made, each with how many branches or convolutions it stands for.
-    pub convolutions: Vec<(String, usize)>,
-    /// What was not merged although it nearly could be: the node, and the reason.
-    pub left: Vec<Left>,
+/// Linear branches that sum, and sequences with single points.
+pub(super) struct Reparameterize;
+
+impl Pass for Reparameterize {
+    fn name(&self) -> &'static str {
+        "reparameterize"
+    }
+
+    fn about(&self) -> &'static str {
+        "merges parallel linear branches that sum, and a convolution of single points with the one beside it, into one \
+         convolution"
+    }
+
+    fn by_default(&self) -> bool {
+        false
+    }
+
+    fn sweep(&self, edit: &mut Edit<'_, '_>, report: &mut Report) -> Result<usize> {
+        let mut left = Vec::new();
+        let merged = found(&*edit, &mut left)?;
+        left.into_iter().for_each(|left| report.left(self.name(), left.name, left.why));
+        let done = merged.len();
+        for convolution in merged {
+            let patch = patch(edit, convolution);
+            edit.apply(patch);
+        }
+        Ok(done)
+    }
 }
 
 /// A convolution that takes the place of nodes.
-struct Patch {
+struct Merged {
     source: ValueId,
     weight: Tensor,
     bias: Option<Tensor>,
     attributes: Vec<(String, Attribute)>,
-    stands_for: usize,
-    /// Nodes that go.
-    gone: Vec<usize>,
     /// The node whose place it takes, with what that gives.
     at: usize,
     /// What the sum had beside the branches: operands, to be added to what the convolution gives.
     rest: Vec<ValueId>,
 }
 
-/// Merges what can be merged in `graph`, whose tensors are those of `model`. Tensors that nothing needs any more stay.
-///
-/// # Errors
-/// A failed read.
-pub fn reparameterize(model: &mut Model, graph: &mut Graph) -> Result<Merged> {
-    let mut merged = Merged::default();
-    let edges = Edges::of(graph, model.tensors.len());
-    let mut patches = Vec::new();
-    {
-        let version = version(graph, model);
-        let branches = Branches { onnx: Onnx { model, graph, edges: &edges, version } };
-        let mut taken = HashSet::new();
-        for root in 0..graph.nodes.len() {
-            if let Some(leaves) = sum(&branches, root) {
-                patches.extend(merge(&branches, root, &leaves, &mut taken, &mut merged.left)?);
-            }
-        }
-        for index in 0..graph.nodes.len() {
-            patches.extend(sequence(&branches, index, &mut taken)?);
+/// What can be merged, in order, and what nearly can.
+fn found(view: &dyn View, left: &mut Vec<Left>) -> Result<Vec<Merged>> {
+    let branches = Branches { onnx: Onnx { view, version: view.version() } };
+    let mut taken = HashSet::new();
+    let mut merged = Vec::new();
+    for root in 0..view.bound() {
+        if let Some(leaves) = sum(&branches, root) {
+            merged.extend(merge(&branches, root, &leaves, &mut taken, left)?);
         }
     }
-    if patches.is_empty() {
-        return Ok(merged);
-    }
-    let mut gone = HashSet::new();
-    let mut made: HashMap<usize, Vec<Node>> = HashMap::new();
-    let mut builder = Builder::new(model, graph);
-    for patch in patches {
-        merged.convolutions.push((patch.weight.name.clone(), patch.stands_for));
-        gone.extend(patch.gone.iter().copied());
-        made.insert(patch.at, nodes(&mut builder, patch));
-    }
-    let old = std::mem::take(&mut graph.nodes);
-    for (index, node) in old.into_iter().enumerate() {
-        match made.remove(&index) {
-            Some(nodes) => graph.nodes.extend(nodes),
-            None if gone.contains(&index) => {}
-            None => graph.nodes.push(node),
-        }
+    for index in 0..view.bound() {
+        merged.extend(sequence(&branches, index, &mut taken)?);
     }
     Ok(merged)
 }
@@ -105,15 +96,15 @@ fn adds<'a>(branches: &'a Branches<'_>, index: usize) -> Option<&'a Node> {
 /// The operands of a sum that is no part of a larger one.
 fn sum(branches: &Branches<'_>, root: usize) -> Option<Leaves> {
     let node = adds(branches, root)?;
-    let edges = branches.onnx.edges;
+    let view = branches.view();
     let output = node.outputs.first().copied().flatten()?;
-    if edges.only_reader(output).is_some_and(|reader| adds(branches, reader).is_some()) {
+    if view.only_reader(output).is_some_and(|reader| adds(branches, reader).is_some()) {
         return None;
     }
     let mut leaves = Leaves { values: Vec::new(), inner: Vec::new() };
     let mut open: Vec<ValueId> = node.inputs.iter().rev().flatten().copied().collect();
     while let Some(value) = open.pop() {
-        let maker = edges.maker(value).filter(|_| edges.only_reader(value).is_some());
+        let maker = view.maker(value).filter(|_| view.only_reader(value).is_some());
         match maker.and_then(|maker| Some((maker, adds(branches, maker)?))) {
             Some((maker, node)) => {
                 leaves.inner.push(maker);
@@ -129,7 +120,7 @@ fn sum(branches: &Branches<'_>, root: usize) -> Option<Leaves> {
 fn chain(branches: &Branches<'_>, leaf: ValueId, taken: &HashSet<usize>) -> Vec<Link> {
     let mut links = Vec::new();
     let mut value = leaf;
-    while branches.onnx.edges.only_reader(value).is_some() {
+    while branches.view().only_reader(value).is_some() {
         let Some(link) = branches.link(value).filter(|link| !taken.contains(&link.node)) else { break };
         links.push(link);
         value = link.from;
@@ -151,7 +142,7 @@ fn merge(
     leaves: &Leaves,
     taken: &mut HashSet<usize>,
     left: &mut Vec<Left>,
-) -> Result<Option<Patch>> {
+) -> Result<Option<Merged>> {
     let chains: Vec<Vec<Link>> = leaves.values.iter().map(|&leaf| chain(branches, leaf, taken)).collect();
     let Some(source) = source(&leaves.values, &chains) else { return Ok(None) };
     let mut parallel: Vec<Branch> = Vec::new();
@@ -178,11 +169,11 @@ fn merge(
     let (Some(channels), Some(spatial)) = (channels, spatial) else { return Ok(None) };
     let frame = Frame { channels, spatial };
 
-    let root_name = &branches.node(root).name;
+    let root_name = branches.view().label(root);
     let mut refuse = |branch: &Branch, why: String| {
         let from = match branch.links.last() {
-            Some(link) => format!("the branch of '{}'", branches.node(link.node).name),
-            None => format!("'{}'", branches.graph().value(branch.leaf).name),
+            Some(link) => format!("the branch of '{}'", branches.view().label(link.node)),
+            None => format!("'{}'", branches.view().value(branch.leaf).name),
         };
         left.push(Left { name: root_name.clone(), why: format!("{from} is not merged: {why}") });
     };
@@ -237,7 +228,7 @@ fn merge(
         .chain(leaves.inner.iter().copied())
         .collect();
     taken.extend(gone.iter().copied().chain([root]));
-    Ok(Some(Patch { source, weight, bias, attributes, stands_for: used.len(), gone, at: root, rest }))
+    Ok(Some(Merged { source, weight, bias, attributes, at: root, rest }))
 }
 
 /// The value that most operands come from, the nearest one where several are.
@@ -280,7 +271,7 @@ fn gcd(a: usize, b: usize) -> usize {
 
 /// A convolution and the one that it alone is read by, where one of them has single points and the kernel of both is no
 /// larger than the two.
-fn sequence(branches: &Branches<'_>, index: usize, taken: &mut HashSet<usize>) -> Result<Option<Patch>> {
+fn sequence(branches: &Branches<'_>, index: usize, taken: &mut HashSet<usize>) -> Result<Option<Merged>> {
     let Some((middle, second, frame)) = pair(branches, index, taken) else { return Ok(None) };
     let links = [middle, second];
     let Some((dtype, weights)) = weights(branches, links.iter()) else { return Ok(None) };
@@ -292,15 +283,14 @@ fn sequence(branches: &Branches<'_>, index: usize, taken: &mut HashSet<usize>) -
     }
     taken.extend([middle.node, index]);
     let Form { weight, bias, attributes } = form(&kernel, dtype, &weights)?;
-    let (gone, rest) = (vec![middle.node], Vec::new());
-    Ok(Some(Patch { source: middle.from, weight, bias, attributes, stands_for: 2, gone, at: index, rest }))
+    Ok(Some(Merged { source: middle.from, weight, bias, attributes, at: index, rest: Vec::new() }))
 }
 
 /// Both links of such a sequence, told from sizes alone.
 fn pair(branches: &Branches<'_>, index: usize, taken: &HashSet<usize>) -> Option<(Link, Link, Frame)> {
     let node = branches.onnx.node(index).filter(|node| node.op == "Conv" && !taken.contains(&index))?;
     let second = branches.link(node.outputs.first().copied().flatten()?)?;
-    branches.onnx.edges.only_reader(second.from)?;
+    branches.view().only_reader(second.from)?;
     let middle = branches.link(second.from).filter(|link| !taken.contains(&link.node))?;
     let before = Some(branches.node(middle.node)).filter(|node| node.op == "Conv")?;
     let (a, b) = (branches.weight(before)?, branches.weight(node)?);
@@ -351,8 +341,7 @@ fn name(weights: &[String]) -> String {
     }
 }
 
-/// Weight and bias in memory, rounded once, and the attributes of the convolution that has them; the reason where they
-/// leave the type's range.
+/// Weight and bias in memory, rounded once, and the attributes of the convolution that has them.
 struct Form {
     weight: Tensor,
     bias: Option<Tensor>,
@@ -389,32 +378,29 @@ fn form(kernel: &Kernel, dtype: DType, names: &[String]) -> Result<Form> {
     Ok(Form { weight: tensor(&name, shape, &kernel.weight)?, bias, attributes })
 }
 
-/// The convolution, and the sum of it and what remains.
-fn nodes(builder: &mut Builder<'_>, patch: Patch) -> Vec<Node> {
-    let Patch { source, weight, bias, attributes, at, rest, .. } = patch;
+/// The convolution in its place, with the sum of it and what remains.
+fn patch(edit: &Edit<'_, '_>, merged: Merged) -> Patch {
+    let Merged { source, weight, bias, attributes, at, rest } = merged;
+    let at = NodeId(at as u32);
+    let mut patch = Patch::new(edit);
     let wanted = format!("{}_output", weight.name);
-    let mut inputs = vec![Some(source), Some(builder.initializer(weight))];
-    inputs.extend(bias.map(|bias| Some(builder.initializer(bias))));
-    let old = &builder.graph.nodes[at];
-    let (name, output) = (old.name.clone(), old.outputs[0]);
-    let convolution = |name: String, output| Node {
-        name,
-        op: "Conv".to_owned(),
-        inputs,
-        outputs: vec![output],
-        attributes,
-        ..Node::default()
-    };
+    let mut inputs = vec![Some(source), Some(patch.constant(weight))];
+    inputs.extend(bias.map(|bias| Some(patch.constant(bias))));
+    let old = edit.node(at);
+    let (name, outputs) = (old.name.clone(), old.outputs.clone());
+    let node = Node { name, op: "Conv".to_owned(), inputs, outputs, attributes, ..Node::default() };
     if rest.is_empty() {
-        return vec![convolution(name, output)];
+        patch.rewrite(at, node);
+        return patch;
     }
-    let like = output.map(|output| builder.graph.value(output).clone()).unwrap_or_default();
-    let made = builder.value(&wanted);
-    builder.graph.values[made.0 as usize].dtype = like.dtype;
-    let operands = [made].into_iter().chain(rest).map(Some).collect::<Vec<_>>();
-    let op = if operands.len() == 2 { "Add" } else { "Sum" };
-    let conv = convolution(format!("{name}_merged"), Some(made));
-    vec![conv, Node { name, op: op.to_owned(), inputs: operands, outputs: vec![output], ..Node::default() }]
+    let fact = edit.output(at, 0).map(|output| Fact { dtype: edit.dtype(output), ..Fact::default() });
+    let made = patch.value(&wanted, fact.unwrap_or_default());
+    let operands: Vec<Option<ValueId>> = [made].into_iter().chain(rest).map(Some).collect();
+    let op = if operands.len() == 2 { "Add" } else { "Sum" }.to_owned();
+    let name = format!("{}_merged", node.name);
+    patch.rewrite(at, Node { op, inputs: operands, attributes: Vec::new(), ..node.clone() });
+    patch.node(at, Node { name, outputs: vec![Some(made)], ..node });
+    patch
 }
 
 #[cfg(test)]
