@@ -94,18 +94,19 @@ fn apply(edit: &mut Edit<'_, '_>, fold: &Fold, values: &HashMap<TensorId, u32>) 
         node.inputs.resize(3, None);
         node.inputs[2] = Some(bias);
     }
-    change.patch.rewrite(linear, node);
     match fold.after.last().and_then(|step| step.node).map(|number| NodeId(number as u32)) {
         // It has no bias of its own: the last of the steps adds what all of them come to.
         Some(last) if adds => {
             let bias = change.patch.constant(bias);
             let inputs = vec![Some(output), Some(bias)];
             let old = change.edit.node(last).clone();
+            change.patch.rewrite(linear, node);
             let node = Node { op: "Add".to_owned(), inputs, attributes: Vec::new(), ..old };
             change.patch.rewrite(last, node);
         }
-        Some(_) => change.patch.replace(result, output),
-        None => {}
+        // In the place of the last step, with what that gives; the others go, as nothing reads them.
+        Some(last) => change.patch.rewrite(last, Node { outputs: vec![Some(result)], ..node }),
+        None => change.patch.rewrite(linear, node),
     }
     let Change { patch, in_place, .. } = change;
     for (id, tensor) in in_place {

@@ -397,9 +397,16 @@ fn patch(edit: &Edit<'_, '_>, merged: Merged) -> Patch {
     let made = patch.value(&wanted, fact.unwrap_or_default());
     let operands: Vec<Option<ValueId>> = [made].into_iter().chain(rest).map(Some).collect();
     let op = if operands.len() == 2 { "Add" } else { "Sum" }.to_owned();
+    let sum = patch.value(
+        &format!("{}_sum", node.name),
+        edit.output(at, 0).map(|o| edit.fact(o).clone()).unwrap_or_default(),
+    );
+    let add = Node { op, inputs: operands, outputs: vec![Some(sum)], attributes: Vec::new(), ..node.clone() };
     let name = format!("{}_merged", node.name);
-    patch.rewrite(at, Node { op, inputs: operands, attributes: Vec::new(), ..node.clone() });
+    let output = edit.output(at, 0);
     patch.node(at, Node { name, outputs: vec![Some(made)], ..node });
+    patch.node(at, add);
+    output.into_iter().for_each(|output| patch.replace(output, sum));
     patch
 }
 
