@@ -3,6 +3,9 @@
 //! A pass is a file and a row in [`PASSES`]; the driver knows nothing else of it. What it says is true of a graph's
 //! values stays so: a patch keeps what each value is that something else reads.
 
+mod constant_nodes;
+mod constants;
+mod dead;
 mod driver;
 mod report;
 
@@ -72,4 +75,4 @@ pub trait Pass: Sync {
 }
 
 /// Every pass, in the order in which they look at a node.
-pub static PASSES: &[&dyn Pass] = &[];
+pub static PASSES: &[&dyn Pass] = &[&dead::Dead, &constant_nodes::ConstantNodes, &constants::FoldConstants];
