@@ -6,6 +6,7 @@
 pub mod build;
 pub mod edit;
 pub mod emit;
+pub mod eval;
 pub mod fold;
 pub mod infer;
 pub mod lower;

@@ -13,11 +13,12 @@ mod view;
 use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::{
-    Dim, Error, Graph, GraphValue, Model, Node, Place, Result, Tensor, TensorId, ValueId,
+    Attribute, Dim, Error, Graph, GraphValue, Model, Node, Place, Result, Tensor, TensorId, Value, ValueId,
 };
 
 pub use captures::{free_names, subgraphs, subgraphs_mut};
 pub use compact::compact;
+pub(crate) use view::integers;
 pub use facts::{Fact, Size, same_shape};
 pub use patch::Patch;
 
@@ -99,6 +100,15 @@ struct Links {
     sparse: bool,
 }
 
+/// Where a graph belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Outermost, or within a node of another.
+    Graph,
+    /// The body of a function, which has neither initializers nor declared types.
+    Function,
+}
+
 /// A graph that is being edited.
 #[derive(Debug)]
 pub struct Edit<'s, 'm> {
@@ -106,12 +116,15 @@ pub struct Edit<'s, 'm> {
     pub shared: &'s mut Shared<'m>,
     /// Version of ONNX's operators.
     pub opset: i64,
+    kind: Kind,
     graph: Graph,
     slots: Vec<Slot>,
     links: Vec<Links>,
     facts: Vec<Fact>,
     outer: Outer,
     added: u32,
+    /// Bytes that the file has become smaller by since the edit began, about.
+    saved: i64,
     /// Nodes that were removed since the last time it was asked.
     removed: Vec<NodeId>,
 }
@@ -121,17 +134,25 @@ impl<'s, 'm> Edit<'s, 'm> {
     ///
     /// # Errors
     /// Nodes in a cycle.
-    pub fn new(shared: &'s mut Shared<'m>, mut graph: Graph, opset: i64, outer: Outer) -> Result<Self> {
+    pub fn new(
+        shared: &'s mut Shared<'m>,
+        mut graph: Graph,
+        kind: Kind,
+        opset: i64,
+        outer: Outer,
+    ) -> Result<Self> {
         let nodes = order::sorted(&mut graph)?;
         let count = graph.values.len();
         let mut edit = Edit {
             shared,
             opset,
+            kind,
             slots: Vec::with_capacity(nodes.len()),
             links: vec![Links::default(); count],
             facts: Vec::with_capacity(count),
             outer,
             added: 0,
+            saved: 0,
             removed: Vec::new(),
             graph,
         };
@@ -232,12 +253,14 @@ impl<'s, 'm> Edit<'s, 'm> {
             known.dtype = Some(tensor.dtype);
             known.shape = Some(tensor.shape.iter().map(|&n| Dim::Known(n)).collect());
             let name = known.name.clone();
+            self.saved -= tensor.bytes() as i64 + name.len() as i64 + INITIALIZER;
             let id = self.shared.model.push(Tensor { name, ..tensor });
             self.links[value.0 as usize].tensor = Some(id);
             self.graph.initializers.push((value, id));
         }
         for (at, node) in nodes {
             self.added += 1;
+            self.saved -= self.bytes_of(&node);
             let order = (self.slots[at.0 as usize].order.0, self.added);
             touched.push(self.place(node, order, &HashMap::new()));
         }
@@ -367,6 +390,7 @@ impl<'s, 'm> Edit<'s, 'm> {
     fn remove(&mut self, id: NodeId) -> Vec<ValueId> {
         let read = self.reads(id);
         self.unlink(id);
+        self.saved += self.bytes_of(self.node(id));
         let node = self.slots[id.0 as usize].node.take();
         for output in node.into_iter().flat_map(|node| node.outputs).flatten() {
             self.links[output.0 as usize].producer = None;
@@ -399,6 +423,10 @@ impl<'s, 'm> Edit<'s, 'm> {
             let links = &links[value.0 as usize];
             links.uses > 0 || links.input
         };
+        let tensors = &self.shared.model.tensors;
+        let gone = self.graph.initializers.iter().filter(|(value, _)| !kept(value));
+        let bytes: u64 = gone.map(|(_, tensor)| tensors[tensor.0 as usize].bytes()).sum();
+        self.saved += i64::try_from(bytes).unwrap_or(i64::MAX);
         self.graph.initializers.retain(|(value, _)| kept(value));
         self.graph.sparse.retain(|(value, _)| kept(value));
         let gone: Vec<usize> = (0..self.links.len()).filter(|&i| !kept(&ValueId(i as u32))).collect();
@@ -428,6 +456,27 @@ impl<'s, 'm> Edit<'s, 'm> {
         self.drop_unread(captured_before, &mut Vec::new());
     }
 
+    /// Bytes that a node takes in a file, about.
+    pub fn bytes_of(&self, node: &Node) -> i64 {
+        let value = |value: &Option<ValueId>| 2 + value.map_or(0, |v| self.graph.value(v).name.len());
+        let attribute = |(name, attribute): &(String, Attribute)| {
+            8 + name.len()
+                + match attribute {
+                    Attribute::Value(Value::List(items)) => 2 * items.len(),
+                    Attribute::Tensor(id) => self.shared.model.tensor(*id).bytes() as usize,
+                    _ => 2,
+                }
+        };
+        let values: usize = node.inputs.iter().chain(&node.outputs).map(value).sum();
+        let attributes: usize = node.attributes.iter().map(attribute).sum();
+        (6 + node.name.len() + node.op.len() + values + attributes) as i64
+    }
+
+    /// Bytes that the file has become smaller by since the edit began, about; below 0 where it has grown.
+    pub fn saved(&self) -> i64 {
+        self.saved
+    }
+
     /// The graph as it is now: nodes in order, declarations of values that are gone left out.
     pub fn finish(mut self) -> Graph {
         self.slots.retain(|slot| slot.node.is_some());
@@ -441,6 +490,9 @@ impl<'s, 'm> Edit<'s, 'm> {
         graph
     }
 }
+
+/// Bytes that an initializer takes in a file beside its name and elements, about.
+const INITIALIZER: i64 = 16;
 
 /// A place in a graph, for errors.
 pub(crate) fn fault(what: impl Into<String>, node: &str) -> Error {

@@ -2,7 +2,7 @@
 
 use weighbridge_model::{DType, Graph, GraphValue, Model, Node, Tensor, TensorId, Value, ValueId};
 
-use super::{Edit, Fact, Given, NodeId, Outer, Size};
+use super::{Edit, Fact, Given, Kind, NodeId, Outer, Size};
 
 /// Elements of a constant that are read to be looked at.
 const FEW: u64 = 4096;
@@ -36,6 +36,11 @@ impl Edit<'_, '_> {
         self.removed.len()
     }
 
+    /// Whether this is the body of a function.
+    pub fn is_function(&self) -> bool {
+        self.kind == Kind::Function
+    }
+
     /// The graph, without its nodes.
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -60,7 +65,16 @@ impl Edit<'_, '_> {
     pub fn made_by(&self, value: ValueId, op: &str) -> Option<(NodeId, &Node)> {
         let id = self.producer(value)?;
         let node = self.node(id);
-        (node.op == op && node.domain.is_empty()).then_some((id, node))
+        (node.op == op && self.is_plain(id)).then_some((id, node))
+    }
+
+    /// Whether a node is of ONNX's own domain, with attributes that are all told here: a function's may be told by its
+    /// caller.
+    pub fn is_plain(&self, id: NodeId) -> bool {
+        use weighbridge_model::Attribute::{Opaque, Reference};
+        let node = self.node(id);
+        let told = |attribute| !matches!(attribute, &Reference { .. } | &Opaque { .. });
+        node.domain.is_empty() && node.attributes.iter().all(|(_, attribute)| told(attribute))
     }
 
     /// How often a value is read, by nodes, subgraphs and as an output.

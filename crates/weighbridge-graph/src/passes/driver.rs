@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use weighbridge_model::{Error, Graph, Model, Result};
 
 use super::{Look, PASSES, Pass, Report};
-use crate::edit::{Edit, NodeId, Outer, Shared, compact, subgraphs};
+use crate::edit::{Edit, Kind, NodeId, Outer, Shared, compact, subgraphs};
 
 /// Rounds of a graph's worklist and sweeps. Each but the last makes the graph smaller; a model never needs as many.
 const ROUNDS: usize = 32;
@@ -63,9 +63,9 @@ pub fn simplify(model: &mut Model, choice: &Choice) -> Result<Report> {
     for function in &mut functions {
         let body = std::mem::take(&mut function.body);
         let opset = version(&body);
-        function.body = one(&mut shared, body, opset, Outer::new(), &passes, &mut report)?;
+        function.body = one(&mut shared, body, Kind::Function, opset, Outer::new(), &passes, &mut report)?;
     }
-    graph = one(&mut shared, graph, opset, Outer::new(), &passes, &mut report)?;
+    graph = one(&mut shared, graph, Kind::Graph, opset, Outer::new(), &passes, &mut report)?;
     graph.program.as_mut().expect("it has one").functions = functions;
     report.after = operators(&graph);
     model.graph = Some(graph);
@@ -101,12 +101,13 @@ pub fn operators(graph: &Graph) -> BTreeMap<String, usize> {
 fn one(
     shared: &mut Shared<'_>,
     graph: Graph,
+    kind: Kind,
     opset: i64,
     outer: Outer,
     passes: &[&'static dyn Pass],
     report: &mut Report,
 ) -> Result<Graph> {
-    let mut edit = Edit::new(shared, graph, opset, outer)?;
+    let mut edit = Edit::new(shared, graph, kind, opset, outer)?;
     for _ in 0..ROUNDS {
         let mut done = 0;
         let mut noted = Report::default();
@@ -126,7 +127,7 @@ fn one(
             let outer = edit.outer_for(id);
             let mut graphs = Vec::new();
             for inner in edit.take_subgraphs(id) {
-                graphs.push(one(edit.shared, inner, opset, outer.clone(), passes, report)?);
+                graphs.push(one(edit.shared, inner, Kind::Graph, opset, outer.clone(), passes, report)?);
             }
             edit.put_subgraphs(id, graphs);
         }
@@ -151,7 +152,7 @@ fn worklist(
     let (mut done, most) = (0, PATCHES * (queue.len() + PATCHES));
     while let Some(id) = queue.pop_front() {
         queued.remove(&id);
-        if !edit.has(id) || !edit.node(id).domain.is_empty() {
+        if !edit.has(id) || !edit.is_plain(id) {
             continue;
         }
         let Some(passes) = by_operator.get(edit.node(id).op.as_str()) else { continue };

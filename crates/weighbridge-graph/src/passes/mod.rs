@@ -3,6 +3,9 @@
 //! A pass is a file and a row in [`PASSES`]; the driver knows nothing else of it. What it says is true of a graph's
 //! values stays so: a patch keeps what each value is that something else reads.
 
+mod constant_nodes;
+mod constants;
+mod dead;
 mod driver;
 mod fold_linear;
 mod reparameterize;
@@ -75,7 +78,10 @@ pub trait Pass: Sync {
 
 /// Every pass, in the order in which they look at a node.
 pub static PASSES: &[&dyn Pass] = &[
-    // Before anything is folded: sums of branches are rounded once.
+    &dead::Dead,
+    &constant_nodes::ConstantNodes,
+    &constants::FoldConstants,
+    // Before anything else is folded: sums of branches are rounded once.
     &reparameterize::Reparameterize,
     &fold_linear::FoldBn,
     &fold_linear::FoldAffine,
