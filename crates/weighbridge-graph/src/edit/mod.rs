@@ -18,9 +18,9 @@ use weighbridge_model::{
 
 pub use captures::{free_names, subgraphs, subgraphs_mut};
 pub use compact::compact;
-pub(crate) use view::integers;
 pub use facts::{Fact, Size, same_shape};
 pub use patch::Patch;
+pub(crate) use view::integers;
 
 /// Index of a node within its [`Edit`]; it stays the same as others come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -161,7 +161,8 @@ pub(super) fn round(dtype: DType, x: f64) -> f64 {
 
 /// Number of elements, where they are no more than [`LARGEST`].
 pub(super) fn counted(shape: &[usize]) -> Result<usize, String> {
-    let count = if shape.contains(&0) { Some(0) } else { shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) };
+    let count =
+        if shape.contains(&0) { Some(0) } else { shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) };
     count
         .filter(|&n| n as u64 <= LARGEST)
         .ok_or_else(|| format!("{shape:?} has more elements than are folded"))

@@ -57,11 +57,14 @@ fn to(array: &Array, dtype: DType) -> Result<Array, String> {
             Array::ints(dtype, shape, all.iter().map(|&x| i64::from(x != 0.0)).collect())
         }
         (Data::Floats(all), false) => {
-            let bits = dtype.bits().min(63) as i32 - i32::from(dtype.class() == weighbridge_model::Class::Signed && dtype.bits() < 64);
+            let bits = dtype.bits().min(63) as i32
+                - i32::from(dtype.class() == weighbridge_model::Class::Signed && dtype.bits() < 64);
             let high = f64::powi(2.0, bits);
             let low = if dtype.class() == weighbridge_model::Class::Signed { -high } else { 0.0 };
             if all.iter().any(|x| !(x.trunc() >= low && x.trunc() < high)) {
-                return Err(format!("a number that {dtype} does not hold, of which each runtime makes what it will"));
+                return Err(format!(
+                    "a number that {dtype} does not hold, of which each runtime makes what it will"
+                ));
             }
             Array::ints(dtype, shape, all.iter().map(|&x| x as i64).collect())
         }

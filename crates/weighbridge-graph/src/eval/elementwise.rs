@@ -7,12 +7,11 @@ use super::{Array, Call, Evaluate};
 
 pub(super) fn operator(op: &str) -> Option<Evaluate> {
     Some(match op {
-        "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Min" | "Max" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => {
-            arithmetic
-        }
+        "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Min" | "Max" | "BitwiseAnd" | "BitwiseOr"
+        | "BitwiseXor" => arithmetic,
         "Equal" | "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual" | "And" | "Or" | "Xor" => comparison,
-        "Neg" | "Abs" | "Sqrt" | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Exp" | "Log" | "Sin" | "Cos" | "Tanh"
-        | "Sigmoid" | "Relu" | "Erf" | "Sign" | "Softplus" => unary,
+        "Neg" | "Abs" | "Sqrt" | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Exp" | "Log" | "Sin"
+        | "Cos" | "Tanh" | "Sigmoid" | "Relu" | "Erf" | "Sign" | "Softplus" => unary,
         "Not" => not,
         "Identity" => |call| Ok(vec![call.input(0)?.clone()]),
         "IsNaN" => |call| Ok(vec![told(call.input(0)?, f64::is_nan)]),
@@ -231,12 +230,12 @@ fn select(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let which = picked.integers().ok_or("a condition that is no truth value")?;
     let (px, py) = (places(x), places(y));
     let data = match (&x.data, &y.data) {
-        (Data::Ints(a), Data::Ints(b)) => {
-            Data::Ints(which.iter().enumerate().map(|(i, &w)| if w != 0 { a[px[i]] } else { b[py[i]] }).collect())
-        }
-        (Data::Floats(a), Data::Floats(b)) => {
-            Data::Floats(which.iter().enumerate().map(|(i, &w)| if w != 0 { a[px[i]] } else { b[py[i]] }).collect())
-        }
+        (Data::Ints(a), Data::Ints(b)) => Data::Ints(
+            which.iter().enumerate().map(|(i, &w)| if w != 0 { a[px[i]] } else { b[py[i]] }).collect(),
+        ),
+        (Data::Floats(a), Data::Floats(b)) => Data::Floats(
+            which.iter().enumerate().map(|(i, &w)| if w != 0 { a[px[i]] } else { b[py[i]] }).collect(),
+        ),
         _ => return Err("numbers of different kinds".into()),
     };
     Ok(vec![Array { dtype: x.dtype, shape, data }])

@@ -43,7 +43,9 @@ fn range(call: &Call<'_>) -> Result<Vec<Array>, String> {
             let all = (0..n as i128).map(|i| (a + i * d) as i64).collect();
             Ok(vec![Array::ints(start.dtype, vec![n], all)])
         }
-        (Data::Floats(a), Data::Floats(b), Data::Floats(d)) if start.dtype == DType::F64 || exact(&[a, b, d]) => {
+        (Data::Floats(a), Data::Floats(b), Data::Floats(d))
+            if start.dtype == DType::F64 || exact(&[a, b, d]) =>
+        {
             let [a, b, d] = [a, b, d].map(|x| x.first().copied().unwrap_or_default());
             let n = count(((b - a) / d).ceil())?;
             Ok(vec![Array::floats(start.dtype, vec![n], (0..n).map(|i| a + i as f64 * d).collect())])
@@ -86,7 +88,9 @@ fn trilu(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let mut result = x.clone();
     match &mut result.data {
         Data::Ints(all) => all.iter_mut().enumerate().filter(|(i, _)| !kept(*i)).for_each(|(_, x)| *x = 0),
-        Data::Floats(all) => all.iter_mut().enumerate().filter(|(i, _)| !kept(*i)).for_each(|(_, x)| *x = 0.0),
+        Data::Floats(all) => {
+            all.iter_mut().enumerate().filter(|(i, _)| !kept(*i)).for_each(|(_, x)| *x = 0.0)
+        }
     }
     Ok(vec![result])
 }

@@ -163,7 +163,8 @@ fn slice(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let mut steps_of: Vec<isize> = own.iter().map(|&n| n as isize).collect();
     for i in 0..starts.len() {
         let axis = at(axes[i], rank)?;
-        let (first, count) = bounds(x.shape[axis] as i64, starts[i], ends[i], steps[i]).ok_or("steps of 0")?;
+        let (first, count) =
+            bounds(x.shape[axis] as i64, starts[i], ends[i], steps[i]).ok_or("steps of 0")?;
         shape[axis] = count as usize;
         start += first as isize * own[axis] as isize;
         steps_of[axis] *= steps[i] as isize;
@@ -222,9 +223,14 @@ fn nd_places(x: &Array, indices: &Array) -> Result<(Vec<usize>, Vec<usize>), Str
     }
     let own = strides(&x.shape);
     let width: usize = x.shape[depth..].iter().product();
-    let shape: Vec<usize> = indices.shape[..indices.shape.len() - 1].iter().chain(&x.shape[depth..]).copied().collect();
+    let shape: Vec<usize> =
+        indices.shape[..indices.shape.len() - 1].iter().chain(&x.shape[depth..]).copied().collect();
     let mut places = Vec::with_capacity(counted(&shape)?);
-    let count = if depth == 0 { indices.shape[..indices.shape.len() - 1].iter().product() } else { all.len() / depth };
+    let count = if depth == 0 {
+        indices.shape[..indices.shape.len() - 1].iter().product()
+    } else {
+        all.len() / depth
+    };
     for n in 0..count {
         let mut start = 0;
         for (k, &i) in all[n * depth..][..depth].iter().enumerate() {
@@ -257,7 +263,8 @@ fn gather_elements(call: &Call<'_>) -> Result<Vec<Array>, String> {
 
 fn scatter_nd(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let (x, indices, updates) = (call.input(0)?, call.input(1)?, call.input(2)?);
-    if call.node.attribute("reduction").and_then(weighbridge_model::Value::as_str).unwrap_or("none") != "none" {
+    if call.node.attribute("reduction").and_then(weighbridge_model::Value::as_str).unwrap_or("none") != "none"
+    {
         return Err("a reduction".into());
     }
     let (shape, places) = nd_places(x, indices)?;
@@ -295,7 +302,8 @@ fn tile(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let shape = shape.ok_or("more elements than are folded")?;
     let count = counted(&shape)?;
     let (own, of) = (strides(&x.shape), strides(&shape));
-    let place = |i: usize| (0..shape.len()).map(|k| i / of[k] % shape[k] % x.shape[k] * own[k]).sum::<usize>();
+    let place =
+        |i: usize| (0..shape.len()).map(|k| i / of[k] % shape[k] % x.shape[k] * own[k]).sum::<usize>();
     Ok(vec![x.pick(shape.clone(), (0..count).map(place))])
 }
 
@@ -305,7 +313,10 @@ fn split(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let outputs = call.node.outputs.len();
     let size = x.shape[axis];
     let parts: Vec<usize> = match call.ints_or_input("split", 1) {
-        Some(parts) => parts.iter().map(|&n| usize::try_from(n).map_err(|_| "a negative size")).collect::<Result<_, _>>()?,
+        Some(parts) => parts
+            .iter()
+            .map(|&n| usize::try_from(n).map_err(|_| "a negative size"))
+            .collect::<Result<_, _>>()?,
         None => {
             let each = size.div_ceil(outputs.max(1));
             (0..outputs).map(|i| each.min(size.saturating_sub(i * each))).collect()
@@ -331,10 +342,15 @@ fn pad(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let rank = x.shape.len();
     let mode = call.node.attribute("mode").and_then(weighbridge_model::Value::as_str).unwrap_or("constant");
     let pads = call.ints_or_input("pads", 1).ok_or("no pads")?;
-    if mode != "constant" || pads.len() != 2 * rank || pads.iter().any(|&n| n < 0) || call.optional(3).is_some() {
+    if mode != "constant"
+        || pads.len() != 2 * rank
+        || pads.iter().any(|&n| n < 0)
+        || call.optional(3).is_some()
+    {
         return Err("pads of another kind than constants around all sides".into());
     }
-    let shape: Vec<usize> = (0..rank).map(|i| x.shape[i] + pads[i] as usize + pads[rank + i] as usize).collect();
+    let shape: Vec<usize> =
+        (0..rank).map(|i| x.shape[i] + pads[i] as usize + pads[rank + i] as usize).collect();
     let count = counted(&shape)?;
     let own: Vec<isize> = strides(&shape).iter().map(|&n| n as isize).collect();
     let start = (0..rank).map(|i| pads[i] as isize * own[i]).sum();

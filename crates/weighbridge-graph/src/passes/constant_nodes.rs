@@ -24,16 +24,21 @@ impl Pass for ConstantNodes {
         }
         for id in edit.nodes() {
             let node = edit.node(id);
-            let (true, [Some(output)], [(_, attribute)]) =
-                (node.op == "Constant" && node.domain.is_empty(), node.outputs.as_slice(), node.attributes.as_slice())
-            else {
+            let (true, [Some(output)], [(_, attribute)]) = (
+                node.op == "Constant" && node.domain.is_empty(),
+                node.outputs.as_slice(),
+                node.attributes.as_slice(),
+            ) else {
                 continue;
             };
-            let (output, tensor) = (*output, match attribute {
-                Attribute::Tensor(id) => Some(edit.model().tensor(*id).clone()),
-                Attribute::Value(value) => numbers(value)?,
-                _ => None,
-            });
+            let (output, tensor) = (
+                *output,
+                match attribute {
+                    Attribute::Tensor(id) => Some(edit.model().tensor(*id).clone()),
+                    Attribute::Value(value) => numbers(value)?,
+                    _ => None,
+                },
+            );
             if let Some(tensor) = tensor.filter(|_| !edit.is_output(output)) {
                 let mut patch = Patch::new(edit);
                 let constant = patch.constant(Tensor { name: edit.value(output).name.clone(), ..tensor });
@@ -52,7 +57,8 @@ fn numbers(value: &Value) -> Result<Option<Tensor>> {
         Value::List(items) => (items.as_slice(), vec![items.len() as u64]),
         single => (std::slice::from_ref(single), vec![]),
     };
-    let whole: Option<Vec<i64>> = items.iter().map(|i| if let Value::Int(i) = i { Some(*i) } else { None }).collect();
+    let whole: Option<Vec<i64>> =
+        items.iter().map(|i| if let Value::Int(i) = i { Some(*i) } else { None }).collect();
     let float: Option<Vec<f32>> =
         items.iter().map(|i| if let Value::Float(x) = i { Some(*x as f32) } else { None }).collect();
     let (dtype, bytes): (DType, Vec<u8>) = match (whole, float) {

@@ -126,7 +126,11 @@ impl Folded {
         let of = |value: ValueId| {
             self.known.get(&value).cloned().or_else(|| edit.constant_id(value).map(Known::Stored))
         };
-        edit.node(id).inputs.iter().map(|input| input.map_or(Some(None), |value| of(value).map(Some))).collect()
+        edit.node(id)
+            .inputs
+            .iter()
+            .map(|input| input.map_or(Some(None), |value| of(value).map(Some)))
+            .collect()
     }
 
     fn node(
@@ -166,7 +170,12 @@ impl Folded {
             });
         }
         let tensor = |id: TensorId| Array::read(edit.model().tensor(id)).ok().flatten();
-        let call = Call { node, opset: edit.opset, inputs: arrays.iter().map(Option::as_deref).collect(), tensor: &tensor };
+        let call = Call {
+            node,
+            opset: edit.opset,
+            inputs: arrays.iter().map(Option::as_deref).collect(),
+            tensor: &tensor,
+        };
         Ok(Some(evaluate(&call).map(|results| {
             self.held += results.iter().map(Array::count).sum::<usize>();
             results.into_iter().map(|array| Known::Array(Rc::new(array))).collect()
@@ -198,7 +207,11 @@ impl Folded {
             let own: i64 = edit.bytes_of(node) + read.filter_map(|value| freed.get(value)).sum::<i64>();
             let repeats = REPEATING.contains(&node.op.as_str()) && cost > own + SLACK;
             if repeats || cost > credit {
-                report.left(pass, edit.label(id), format!("folded it would take {cost} bytes, and the file would grow"));
+                report.left(
+                    pass,
+                    edit.label(id),
+                    format!("folded it would take {cost} bytes, and the file would grow"),
+                );
                 credit -= own;
                 folded[id.0 as usize] = false;
                 continue;

@@ -137,6 +137,9 @@ pub(super) fn search(domain: &dyn Domain) -> Found {
     found
 }
 
+/// Readers of a weight among which one is looked for to be named.
+const FEW: u32 = 64;
+
 /// Weight and bias of a linear operator, if they can be changed.
 fn constants(view: &dyn View, index: usize, linear: &Linear) -> Result<(TensorId, Option<TensorId>), String> {
     let given = |value: ValueId, what: &str| {
@@ -162,7 +165,9 @@ fn constants(view: &dyn View, index: usize, linear: &Linear) -> Result<(TensorId
     let Some(value) = linear.weight else { return Err("its weight is no constant".into()) };
     let weight = given(value, "weight")?;
     if view.users(value) > 1 || view.is_seen(value) {
-        let other = view.readers(value).into_iter().find(|&reader| reader != index);
+        // Not looked for among many.
+        let few = view.users(value) <= FEW;
+        let other = few.then(|| view.readers(value).into_iter().find(|&reader| reader != index)).flatten();
         let by = other.map_or("something else".into(), |other| format!("'{}'", view.label(other)));
         return Err(format!("its weight '{}' is also read by {by}", view.value(value).name));
     }

@@ -215,19 +215,19 @@ fn merge(
         return Ok(None);
     }
     let Form { weight, bias, attributes } = form(&kernel, dtype, &weights)?;
-    let merged: Vec<ValueId> = used.iter().map(|branch| branch.leaf).collect();
-    let mut rest = leaves.values.clone();
-    for leaf in &merged {
-        if let Some(at) = rest.iter().position(|value| value == leaf) {
-            rest.remove(at);
+    let mut merged: HashMap<ValueId, usize> = HashMap::new();
+    used.iter().for_each(|branch| *merged.entry(branch.leaf).or_default() += 1);
+    // An operand may stand in a sum more often than it was merged.
+    let remains = |leaf: &ValueId| match merged.get_mut(leaf) {
+        Some(count @ 1..) => {
+            *count -= 1;
+            false
         }
-    }
-    let gone: Vec<usize> = used
-        .iter()
-        .flat_map(|b| b.links.iter().map(|l| l.node))
-        .chain(leaves.inner.iter().copied())
-        .collect();
-    taken.extend(gone.iter().copied().chain([root]));
+        _ => true,
+    };
+    let rest: Vec<ValueId> = leaves.values.iter().copied().filter(remains).collect();
+    taken.extend(used.iter().flat_map(|branch| branch.links.iter().map(|link| link.node)));
+    taken.extend(leaves.inner.iter().copied().chain([root]));
     Ok(Some(Merged { source, weight, bias, attributes, at: root, rest }))
 }
 
