@@ -56,6 +56,8 @@ struct Merged {
     weight: Tensor,
     bias: Option<Tensor>,
     attributes: Vec<(String, Attribute)>,
+    /// The name of a convolution that goes.
+    name: String,
     /// The node whose place it takes, with what that gives.
     at: usize,
     /// What the sum had beside the branches: operands, to be added to what the convolution gives.
@@ -228,7 +230,8 @@ fn merge(
     let rest: Vec<ValueId> = leaves.values.iter().copied().filter(remains).collect();
     taken.extend(used.iter().flat_map(|branch| branch.links.iter().map(|link| link.node)));
     taken.extend(leaves.inner.iter().copied().chain([root]));
-    Ok(Some(Merged { source, weight, bias, attributes, at: root, rest }))
+    let name = convolution.map(|link| branches.node(link.node).name.clone()).unwrap_or_default();
+    Ok(Some(Merged { source, weight, bias, attributes, name, at: root, rest }))
 }
 
 /// The value that most operands come from, the nearest one where several are.
@@ -283,7 +286,8 @@ fn sequence(branches: &Branches<'_>, index: usize, taken: &mut HashSet<usize>) -
     }
     taken.extend([middle.node, index]);
     let Form { weight, bias, attributes } = form(&kernel, dtype, &weights)?;
-    Ok(Some(Merged { source: middle.from, weight, bias, attributes, at: index, rest: Vec::new() }))
+    let name = branches.node(index).name.clone();
+    Ok(Some(Merged { source: middle.from, weight, bias, attributes, name, at: index, rest: Vec::new() }))
 }
 
 /// Both links of such a sequence, told from sizes alone.
@@ -380,35 +384,28 @@ fn form(kernel: &Kernel, dtype: DType, names: &[String]) -> Result<Form> {
 
 /// The convolution in its place, with the sum of it and what remains.
 fn patch(edit: &Edit<'_, '_>, merged: Merged) -> Patch {
-    let Merged { source, weight, bias, attributes, at, rest } = merged;
+    let Merged { source, weight, bias, attributes, name, at, rest } = merged;
     let at = NodeId(at as u32);
     let mut patch = Patch::new(edit);
     let wanted = format!("{}_output", weight.name);
     let mut inputs = vec![Some(source), Some(patch.constant(weight))];
     inputs.extend(bias.map(|bias| Some(patch.constant(bias))));
-    let old = edit.node(at);
-    let (name, outputs) = (old.name.clone(), old.outputs.clone());
-    let node = Node { name, op: "Conv".to_owned(), inputs, outputs, attributes, ..Node::default() };
+    let (old, output) = (edit.node(at), edit.output(at, 0));
+    let conv = |outputs| Node { name, op: "Conv".to_owned(), inputs, outputs, attributes, ..Node::default() };
     if rest.is_empty() {
-        patch.rewrite(at, node);
+        patch.rewrite(at, conv(old.outputs.clone()));
         return patch;
     }
-    let fact = edit.output(at, 0).map(|output| Fact { dtype: edit.dtype(output), ..Fact::default() });
-    let made = patch.value(&wanted, fact.unwrap_or_default());
+    let fact = output.map(|output| edit.fact(output).clone()).unwrap_or_default();
+    let typed = Fact { dtype: fact.dtype, ..Fact::default() };
+    let (made, sum) = (patch.value(&wanted, typed), patch.value(&format!("{}_sum", old.name), fact));
     let operands: Vec<Option<ValueId>> = [made].into_iter().chain(rest).map(Some).collect();
     let op = if operands.len() == 2 { "Add" } else { "Sum" }.to_owned();
-    let sum = patch.value(
-        &format!("{}_sum", node.name),
-        edit.output(at, 0).map(|o| edit.fact(o).clone()).unwrap_or_default(),
+    patch.node(at, conv(vec![Some(made)]));
+    patch.node(
+        at,
+        Node { op, inputs: operands, outputs: vec![Some(sum)], attributes: Vec::new(), ..old.clone() },
     );
-    let add = Node { op, inputs: operands, outputs: vec![Some(sum)], attributes: Vec::new(), ..node.clone() };
-    let name = format!("{}_merged", node.name);
-    let output = edit.output(at, 0);
-    patch.node(at, Node { name, outputs: vec![Some(made)], ..node });
-    patch.node(at, add);
     output.into_iter().for_each(|output| patch.replace(output, sum));
     patch
 }
-
-#[cfg(test)]
-mod tests;
