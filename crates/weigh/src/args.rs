@@ -47,6 +47,10 @@ pub enum Command {
     /// Whether two ONNX models compute the same: exit 0 where they do, 1 where they do not.
     #[cfg(feature = "run")]
     Verify(VerifyArgs),
+    /// Runs a model for another process of this program.
+    #[cfg(feature = "run")]
+    #[command(name = crate::engine::COMMAND, hide = true)]
+    RunEngine(crate::engine::RunArgs),
     /// The formats that are read and written.
     Formats(FormatsArgs),
     /// Print a shell's completion script.
@@ -336,6 +340,9 @@ pub struct VerifyArgs {
     /// The library of ONNX Runtime; otherwise $ORT_DYLIB_PATH, otherwise the active Python's.
     #[arg(long, value_name = "PATH")]
     pub ort: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub bounds: crate::engine::BoundsArgs,
 
     /// Compare no inner values.
     #[arg(long)]
