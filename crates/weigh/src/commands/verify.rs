@@ -18,8 +18,13 @@ const STACK: usize = 256 << 20;
 
 /// Whether the outputs agree.
 pub fn run(args: &VerifyArgs) -> Result<bool> {
+    with_stack(|| compared(args))
+}
+
+/// Runs what runs models, on a stack that is large enough.
+pub(super) fn with_stack<T: Send>(task: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || compared(args));
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, task);
         let thread = thread.map_err(|e| Error::io("a thread to run models in", e))?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -54,7 +59,7 @@ fn compared(args: &VerifyArgs) -> Result<bool> {
 }
 
 /// `NAME=1,3,224,224` each.
-fn shapes(rules: &[String]) -> Result<Shapes> {
+pub(super) fn shapes(rules: &[String]) -> Result<Shapes> {
     let usage =
         |rule: &str| Error::Usage { what: format!("'{rule}': write NAME=SIZES, as in 'x=1,3,224,224'") };
     let each = |rule: &String| {

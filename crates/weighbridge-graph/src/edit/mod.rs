@@ -18,7 +18,6 @@ use weighbridge_model::{
 
 pub use captures::{free_names, subgraphs, subgraphs_mut};
 pub use compact::compact;
-pub(crate) use view::integers;
 pub use facts::{Fact, Size, same_shape};
 pub use patch::Patch;
 

@@ -3,11 +3,27 @@
 //! A pass is a file and a row in [`PASSES`]; the driver knows nothing else of it. What it says is true of a graph's
 //! values stays so: a patch keeps what each value is that something else reads.
 
+mod arithmetic;
+mod casts;
+mod clips;
+mod common;
+mod concats;
 mod constant_nodes;
 mod constants;
 mod dead;
 mod driver;
+mod duplicates;
+mod gemm;
+mod identity;
+mod pads;
 mod report;
+mod reshape_sizes;
+mod reshapes;
+mod same_shape;
+mod shape_values;
+mod sizes;
+mod slices;
+mod transposes;
 
 pub use driver::{Choice, simplify};
 pub use report::{Applied, Refusal, Report};
@@ -75,4 +91,23 @@ pub trait Pass: Sync {
 }
 
 /// Every pass, in the order in which they look at a node.
-pub static PASSES: &[&dyn Pass] = &[&dead::Dead, &constant_nodes::ConstantNodes, &constants::FoldConstants];
+pub static PASSES: &[&dyn Pass] = &[
+    &dead::Dead,
+    &constant_nodes::ConstantNodes,
+    &shape_values::ShapeValues,
+    &constants::FoldConstants,
+    &duplicates::DuplicateInitializers,
+    &common::CommonSubexpressions,
+    &identity::Identity,
+    &casts::Casts,
+    &same_shape::SameShape,
+    &arithmetic::Arithmetic,
+    &reshape_sizes::ReshapeSizes,
+    &reshapes::Reshapes,
+    &transposes::Transposes,
+    &slices::Slices,
+    &concats::Concats,
+    &clips::Clips,
+    &pads::Pads,
+    &gemm::MatMulAdd,
+];
