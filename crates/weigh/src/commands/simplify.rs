@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 use weighbridge_formats::{Access, Carry, ReadOptions, WriteOptions, by_id, open};
+use weighbridge_graph::infer::{Pins, pin as pin_inputs};
 use weighbridge_graph::passes::{Choice, PASSES, Report, simplify};
 use weighbridge_model::{Error, Model, Result};
 use weighbridge_report::json::SCHEMA;
@@ -69,8 +70,12 @@ pub fn run(args: &SimplifyArgs) -> Result<bool> {
 
 /// Gives inputs the shapes that are asked for.
 fn pin(model: &mut Model, args: &SimplifyArgs) -> Result<()> {
-    let _ = (model, args);
-    Ok(())
+    let mut pins = Pins::default();
+    args.shapes.iter().try_for_each(|text| pins.add(text))?;
+    match &mut model.graph {
+        Some(graph) => pin_inputs(graph, &pins),
+        None => Ok(()),
+    }
 }
 
 #[cfg(feature = "run")]

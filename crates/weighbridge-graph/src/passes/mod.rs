@@ -23,6 +23,7 @@ mod same_shape;
 mod shape_values;
 mod sizes;
 mod slices;
+mod tidy;
 mod transposes;
 
 pub use driver::{Choice, simplify};
