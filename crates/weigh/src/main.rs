@@ -37,6 +37,11 @@ fn main() -> ExitCode {
         (Some(Command::Stats(stats)), _) => commands::stats::run(stats),
         (Some(Command::Show(show)), _) => commands::show::run(show),
         (Some(Command::Convert(convert)), _) => commands::convert::run(convert),
+        (Some(Command::Simplify(simplify)), _) => match commands::simplify::run(simplify) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(1),
+            Err(error) => Err(error),
+        },
         #[cfg(feature = "run")]
         (Some(Command::Verify(verify)), _) => match commands::verify::run(verify) {
             Ok(true) => Ok(()),

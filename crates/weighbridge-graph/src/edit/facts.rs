@@ -1,18 +1,24 @@
 //! What is known of a value: its type, its sizes, and the whole numbers that it is.
 
-use std::sync::Arc;
-
 use weighbridge_model::{DType, Dim, GraphValue, Tensor};
+
+use crate::infer;
 
 /// A size or a whole number, which may be known by what it is equal to only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Size {
     /// A number.
     Known(i64),
-    /// An expression over the sizes of the graph's inputs; equal texts are equal numbers.
-    Symbol(Arc<str>),
+    /// An expression over sizes of the graph's inputs and others that are not known; equal ones are equal numbers.
+    Symbol(infer::Size),
     /// Nothing is known; equal to nothing, itself included.
     Unknown,
+}
+
+impl From<&infer::Size> for Size {
+    fn from(size: &infer::Size) -> Self {
+        size.known().map_or_else(|| Size::Symbol(size.clone()), Size::Known)
+    }
 }
 
 impl Size {
@@ -48,7 +54,7 @@ impl Fact {
     pub fn declared(value: &GraphValue) -> Self {
         let size = |dim: &Dim| match dim {
             Dim::Known(n) => i64::try_from(*n).map_or(Size::Unknown, Size::Known),
-            Dim::Symbol(name) => Size::Symbol(name.as_str().into()),
+            Dim::Symbol(name) => Size::Symbol(infer::Size::named(name)),
             Dim::Unknown => Size::Unknown,
         };
         if value.declared.is_some() {
@@ -56,6 +62,17 @@ impl Fact {
         }
         let shape = value.shape.as_ref().map(|dims| dims.iter().map(size).collect());
         Fact { dtype: value.dtype, shape, integers: None }
+    }
+
+    /// What inference shows.
+    pub fn inferred(fact: &infer::Fact) -> Self {
+        let sizes = |sizes: &[infer::Size]| sizes.iter().map(Size::from).collect();
+        let whole = fact.dtype().is_some_and(|dtype| dtype.is_integer());
+        Fact {
+            dtype: fact.dtype(),
+            shape: fact.shape().map(sizes),
+            integers: fact.elements().filter(|_| whole).map(sizes),
+        }
     }
 
     /// What a tensor tells without being read.

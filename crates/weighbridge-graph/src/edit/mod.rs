@@ -16,9 +16,12 @@ use weighbridge_model::{
     Attribute, Dim, Error, Graph, GraphValue, Model, Node, Place, Result, Tensor, TensorId, Value, ValueId,
 };
 
+use crate::infer::GraphFacts;
+
 pub use captures::{free_names, subgraphs, subgraphs_mut};
 pub use compact::compact;
 pub use facts::{Fact, Size, same_shape};
+pub use order::sort;
 pub use patch::Patch;
 pub(crate) use view::integers;
 
@@ -130,7 +133,8 @@ pub struct Edit<'s, 'm> {
 }
 
 impl<'s, 'm> Edit<'s, 'm> {
-    /// Takes a graph to edit. `opset` is the version of ONNX's operators in it, `outer` what it may take from around it.
+    /// Takes a graph to edit. `opset` is the version of ONNX's operators in it, `outer` what it may take from around
+    /// it, `facts` what inference shows of its values.
     ///
     /// # Errors
     /// Nodes in a cycle.
@@ -140,6 +144,7 @@ impl<'s, 'm> Edit<'s, 'm> {
         kind: Kind,
         opset: i64,
         outer: Outer,
+        facts: Option<&GraphFacts>,
     ) -> Result<Self> {
         let nodes = order::sorted(&mut graph)?;
         let count = graph.values.len();
@@ -178,8 +183,9 @@ impl<'s, 'm> Edit<'s, 'm> {
         {
             edit.links[value.0 as usize].uses += 1;
         }
-        for (value, links) in edit.graph.values.iter().zip(&edit.links) {
-            let mut fact = Fact::declared(value);
+        for ((value, links), id) in edit.graph.values.iter().zip(&edit.links).zip(0..) {
+            let mut fact = facts.map_or_else(Fact::default, |facts| Fact::inferred(facts.of(ValueId(id))));
+            fact.merge(&Fact::declared(value));
             if let Some(tensor) = links.tensor {
                 fact.merge(&Fact::of(edit.shared.model.tensor(tensor)));
             } else if let Some(given) = edit.outer.get(&value.name).filter(|_| links.producer.is_none()) {
@@ -191,7 +197,24 @@ impl<'s, 'm> Edit<'s, 'm> {
         for (node, order) in nodes.into_iter().zip(0..) {
             edit.place(node, (order, 0), &named);
         }
+        edit.check()?;
         Ok(edit)
+    }
+
+    /// Whether everything that is read is given.
+    fn check(&self) -> Result<()> {
+        let given = |value: ValueId| {
+            let links = &self.links[value.0 as usize];
+            let inside = links.producer.is_some() || links.tensor.is_some() || links.input || links.sparse;
+            inside || self.outer.contains_key(&self.value(value).name)
+        };
+        for slot in self.slots.iter().filter_map(|slot| slot.node.as_ref()) {
+            if let Some(missing) = slot.inputs.iter().flatten().find(|value| !given(**value)) {
+                let what = format!("it reads '{}', which nothing gives", self.value(*missing).name);
+                return Err(fault(what, &self.name_of(slot)));
+            }
+        }
+        Ok(())
     }
 
     fn place(&mut self, node: Node, order: (u32, u32), named: &HashMap<String, ValueId>) -> NodeId {

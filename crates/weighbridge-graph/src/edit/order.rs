@@ -4,6 +4,15 @@ use weighbridge_model::{Graph, Node, Result};
 
 use super::{captures, fault};
 
+/// Puts the nodes of a graph, and of those within it, into topological order.
+///
+/// # Errors
+/// Nodes in a cycle.
+pub fn sort(graph: &mut Graph) -> Result<()> {
+    graph.nodes = sorted(graph)?;
+    graph.nodes.iter_mut().flat_map(captures::subgraphs_mut).try_for_each(sort)
+}
+
 /// Takes the nodes out of a graph, in topological order; as they stand where they stand so already.
 ///
 /// # Errors

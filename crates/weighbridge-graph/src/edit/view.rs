@@ -126,6 +126,21 @@ impl Edit<'_, '_> {
         super::subgraphs(self.node(id)).next().is_some()
     }
 
+    /// Where the subgraphs of a node are: number of the attribute, and place within a list of graphs.
+    pub fn subgraph_places(&self, id: NodeId) -> Vec<(usize, usize)> {
+        let mut places = Vec::new();
+        for ((_, attribute), number) in self.node(id).attributes.iter().zip(0..) {
+            match attribute {
+                weighbridge_model::Attribute::Graph(_) => places.push((number, 0)),
+                weighbridge_model::Attribute::Graphs(graphs) => {
+                    places.extend((0..graphs.len()).map(|i| (number, i)))
+                }
+                _ => {}
+            }
+        }
+        places
+    }
+
     /// What is known of a value.
     pub fn fact(&self, value: ValueId) -> &Fact {
         &self.facts[value.0 as usize]
@@ -236,7 +251,10 @@ impl Edit<'_, '_> {
 
     /// A node's name; its first output's where it has none.
     pub fn label(&self, id: NodeId) -> String {
-        let node = self.node(id);
+        self.name_of(self.node(id))
+    }
+
+    pub(super) fn name_of(&self, node: &Node) -> String {
         let output = || node.outputs.iter().flatten().next().map(|&v| self.value(v).name.clone());
         if node.name.is_empty() { output().unwrap_or_else(|| node.op.clone()) } else { node.name.clone() }
     }

@@ -3,13 +3,30 @@
 //! A pass is a file and a row in [`PASSES`]; the driver knows nothing else of it. What it says is true of a graph's
 //! values stays so: a patch keeps what each value is that something else reads.
 
+mod arithmetic;
+mod casts;
+mod clips;
+mod common;
+mod concats;
 mod constant_nodes;
 mod constants;
 mod dead;
 mod driver;
+mod duplicates;
 mod fold_linear;
+mod gemm;
+mod identity;
+mod pads;
 mod reparameterize;
 mod report;
+mod reshape_sizes;
+mod reshapes;
+mod same_shape;
+mod shape_values;
+mod sizes;
+mod slices;
+mod tidy;
+mod transposes;
 
 pub use driver::{Choice, simplify};
 pub use report::{Applied, Refusal, Report};
@@ -80,9 +97,24 @@ pub trait Pass: Sync {
 pub static PASSES: &[&dyn Pass] = &[
     &dead::Dead,
     &constant_nodes::ConstantNodes,
+    &shape_values::ShapeValues,
     &constants::FoldConstants,
     // Before anything else is folded: sums of branches are rounded once.
     &reparameterize::Reparameterize,
     &fold_linear::FoldBn,
     &fold_linear::FoldAffine,
+    &duplicates::DuplicateInitializers,
+    &common::CommonSubexpressions,
+    &identity::Identity,
+    &casts::Casts,
+    &same_shape::SameShape,
+    &arithmetic::Arithmetic,
+    &reshape_sizes::ReshapeSizes,
+    &reshapes::Reshapes,
+    &transposes::Transposes,
+    &slices::Slices,
+    &concats::Concats,
+    &clips::Clips,
+    &pads::Pads,
+    &gemm::MatMulAdd,
 ];
