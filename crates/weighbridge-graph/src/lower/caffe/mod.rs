@@ -115,7 +115,7 @@ pub fn lower(model: &Model, options: &Options) -> Result<Lowered> {
     if net.layers.iter().any(|l| !l.blobs.is_empty()) || model.tensors.is_empty() {
         filled(&work, model)?;
     }
-    preprocess::apply(&mut work, model, &net, options)?;
+    preprocess::apply(&mut work, &net, options)?;
     outputs(&mut work, &net, &state);
     let Work { choices, changed, used, .. } = work;
     if kept {

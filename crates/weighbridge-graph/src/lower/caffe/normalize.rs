@@ -15,7 +15,7 @@ pub(super) fn batch_norm(job: &mut Job<'_, '_>) -> Result<()> {
     let channels = if shape.len() < 2 { 1 } else { shape[1] };
     let global = layer.flag(SETTINGS, "use_global_stats", true)?;
     let affine = layer.flag(SETTINGS, "scale_bias", false)?;
-    job.choose(format!("eps {eps:e}, inside of the square root"));
+    job.choose(format!("eps {:e}, inside of the square root", eps as f32));
     if !global {
         let y = by_batch(job, x, eps)?;
         return job.finish(0, y);
@@ -31,7 +31,7 @@ pub(super) fn batch_norm(job: &mut Job<'_, '_>) -> Result<()> {
         job.choose(match factor {
             0.0 => "factor 0: mean and variance are 0".to_owned(),
             1.0 => "factor 1: mean and variance as they are".to_owned(),
-            factor => format!("mean and variance divided by the factor {factor}"),
+            factor => format!("mean and variance divided by the factor {}", factor as f32),
         });
     }
     let size = [channels];
@@ -96,7 +96,7 @@ pub(super) fn lrn(job: &mut Job<'_, '_>) -> Result<()> {
         return Err(layer.malformed(format!("a bottom of {} axes, and LRN takes four", shape.len())));
     }
     if layer.choice(SETTINGS, "norm_region", &["ACROSS_CHANNELS", "WITHIN_CHANNEL"], 0)? == "ACROSS_CHANNELS" {
-        job.choose(format!("alpha {alpha} divided by the {size} channels, k {k}"));
+        job.choose(format!("alpha {} divided by the {size} channels, k {}", alpha as f32, k as f32));
         let attributes = vec![
             ("alpha", Value::Float(alpha)),
             ("beta", Value::Float(beta)),
@@ -107,7 +107,7 @@ pub(super) fn lrn(job: &mut Job<'_, '_>) -> Result<()> {
         return job.finish(0, y);
     }
     let told = if k == 1.0 { "" } else { ", whatever k says" };
-    job.choose(format!("within a channel: alpha {alpha} by the mean over {size} by {size}, k 1{told}"));
+    job.choose(format!("within a channel: alpha {} by the mean over {size} by {size}, k 1{told}", alpha as f32));
     let squares = job.binary("Mul", x, x)?;
     let attributes = vec![
         ("kernel_shape", ints(&[size; 2])),
@@ -142,7 +142,7 @@ pub(super) fn mvn(job: &mut Job<'_, '_>) -> Result<()> {
     let mean = job.reduce("ReduceMean", x, axes, true)?;
     let mut y = job.binary("Sub", x, mean)?;
     if variance {
-        job.choose(format!("eps {eps:e}, outside of the square root"));
+        job.choose(format!("eps {:e}, outside of the square root", eps as f32));
         let squares = job.binary("Mul", y, y)?;
         let mean = job.reduce("ReduceMean", squares, axes, true)?;
         let deviation = job.unary("Sqrt", mean, vec![])?;
@@ -164,7 +164,7 @@ pub(super) fn normalize(job: &mut Job<'_, '_>) -> Result<()> {
     if shape.len() < 2 || shape.len() > 4 {
         return Err(layer.malformed(format!("a bottom of {} axes", shape.len())));
     }
-    job.choose(format!("eps {eps:e}, inside of the square root"));
+    job.choose(format!("eps {:e}, inside of the square root", eps as f32));
     job.blobs(1)?;
     let size = if shared { vec![] } else { vec![shape[1]] };
     let asked = Asked { index: 0, shape: &size, filler: (SETTINGS, "scale_filler"), otherwise: 1.0 };
