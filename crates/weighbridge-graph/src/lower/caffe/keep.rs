@@ -9,6 +9,9 @@ pub(super) const DOMAIN: &str = "caffe";
 
 /// A layer as a node of its own type, its settings as attributes: those of a message under `MESSAGE.NAME`.
 pub(super) fn kept(job: &mut Job<'_, '_>) -> Result<()> {
+    let sizes = job.bottoms.iter().all(|bottom| job.work.shapes.contains_key(bottom));
+    let why = if sizes { "its type has no equal here" } else { "its bottoms have no sizes that are known" };
+    job.choose(format!("stays a node of the domain '{DOMAIN}': {why}"));
     let mut attributes = Vec::new();
     for (name, attribute) in &job.layer.node().attributes {
         if let Attribute::Value(value) = attribute {
