@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use weighbridge_model::{Error, Model, Result};
 
-use crate::Array;
+use crate::caffe::{self, CaffeReference};
+use crate::{Array, Probe};
 
-/// Executes ONNX files.
+/// Executes models: ONNX files, or graphs of a domain of its own.
 pub trait Engine {
     /// Its name and version.
     fn name(&self) -> String;
@@ -20,6 +21,29 @@ pub trait Engine {
     /// # Errors
     /// What the engine says against it.
     fn load(&self, path: &Path) -> Result<Box<dyn Session>>;
+
+    /// Prepares a model, so that the values `inner` may be asked for beside its outputs: written as a file for the
+    /// purpose, unless the engine can do without.
+    ///
+    /// # Errors
+    /// What is in the way of writing it; what the engine says against it.
+    fn open(&self, model: &Model, inner: &[String]) -> Result<Box<dyn Session>> {
+        let probe = Probe::new(model, inner)?;
+        let session = self.load(&probe.path())?;
+        Ok(Box::new(Probed { session, _probe: probe }))
+    }
+}
+
+/// A session whose file goes away with it.
+struct Probed {
+    session: Box<dyn Session>,
+    _probe: Probe,
+}
+
+impl Session for Probed {
+    fn run(&mut self, inputs: &[(String, Array)], wanted: &[String]) -> Result<Vec<Option<Array>>> {
+        self.session.run(inputs, wanted)
+    }
 }
 
 /// A model that is ready to run.
@@ -40,7 +64,18 @@ pub struct EngineChoice {
     pub library: Option<PathBuf>,
 }
 
-/// The engine to use.
+/// The engine for a model: the interpreter for a Caffe net, otherwise the one that is asked for.
+///
+/// # Errors
+/// A name that is none, or a library that is not there.
+pub fn choose_for(model: &Model, choice: &EngineChoice) -> Result<Box<dyn Engine>> {
+    match &model.graph {
+        Some(graph) if caffe::is_caffe(graph) => Ok(Box::new(CaffeReference)),
+        _ => choose(choice),
+    }
+}
+
+/// The engine to use for ONNX graphs.
 ///
 /// # Errors
 /// A name that is none, or a library that is not there.
