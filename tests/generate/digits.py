@@ -1,6 +1,7 @@
 """Trains a small CNN on scikit-learn's digits and writes examples/digits/, for the README's first run."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "python"))
+import weigh
 
 EPOCHS = 20
 SEED = 0
@@ -29,10 +33,34 @@ which scikit-learn bundles: {accuracy:.1%} of the {tests} test images right. `ma
 | `digits-checkpoint.pth` | a checkpoint: `epoch`, `state_dict`, `optimizer`, `accuracy`, `args` |
 | `digits.safetensors` | the same tensors |
 | `digits.onnx` | `torch.onnx.export`, which folds the BatchNorms; onnxruntime gives the same outputs |
+| `digits.prototxt`, `digits.caffemodel` | the same net for Caffe, its weights written by `weigh convert --into` |
 
 The digits come from the UCI Machine Learning Repository: Optical Recognition of Handwritten Digits, E. Alpaydin and
 C. Kaynak, 1998.
 """
+
+
+def prototxt():
+    """The same network in Caffe's layers."""
+
+    def layer(name, kind, bottom, top, settings=""):
+        bottom = f' bottom: "{bottom}"' if bottom else ""
+        return f'layer {{ name: "{name}" type: "{kind}"{bottom} top: "{top}"{settings} }}\n'
+
+    text = 'name: "digits"\n'
+    text += layer("image", "Input", "", "image", " input_param { shape { dim: 1 dim: 1 dim: 8 dim: 8 } }")
+    bottom = "image"
+    for i, channels in enumerate((16, 32, 64), 1):
+        settings = f" convolution_param {{ num_output: {channels} kernel_size: 3 pad: 1 bias_term: false }}"
+        text += layer(f"conv{i}", "Convolution", bottom, f"conv{i}", settings)
+        text += layer(f"bn{i}", "BatchNorm", f"conv{i}", f"bn{i}")
+        text += layer(f"scale{i}", "Scale", f"bn{i}", f"scale{i}", " scale_param { bias_term: true }")
+        text += layer(f"relu{i}", "ReLU", f"scale{i}", f"scale{i}")
+        bottom = f"scale{i}"
+        if i > 1:
+            text += layer(f"pool{i}", "Pooling", bottom, f"pool{i}", " pooling_param { kernel_size: 2 stride: 2 }")
+            bottom = f"pool{i}"
+    return text + layer("fc", "InnerProduct", bottom, "logits", " inner_product_param { num_output: 10 }")
 
 
 class Net(nn.Module):
@@ -122,6 +150,9 @@ def main():
     torch.save(checkpoint, folder / "digits-checkpoint.pth")
     save_file(weights, folder / "digits.safetensors", metadata={"format": "pt"})
     export(net, images, folder / "digits.onnx")
+    (folder / "digits.prototxt").write_text(prototxt())
+    files = [folder / f"digits.{end}" for end in ("pth", "caffemodel", "prototxt")]
+    weigh.run(weigh.find(), "convert", files[0], "-o", files[1], "--into", files[2], "--force", silent=True)
     text = README.format(
         accuracy=accuracy, tests=len(images), epochs=EPOCHS, torch=torch.__version__.partition("+")[0]
     )

@@ -1,6 +1,6 @@
 //! Putting graphs together: fresh values, nodes, initializers in memory.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use weighbridge_model::{
@@ -15,24 +15,32 @@ pub struct Builder<'a> {
     pub model: &'a mut Model,
     /// The graph that grows.
     pub graph: &'a mut Graph,
-    names: HashSet<String>,
+    /// Names that are taken, and the last number that was put behind each.
+    names: HashMap<String, u32>,
 }
 
 impl<'a> Builder<'a> {
     /// A builder for `graph`, whose tensors are those of `model`.
     pub fn new(model: &'a mut Model, graph: &'a mut Graph) -> Self {
-        let names = graph.values.iter().map(|value| value.name.clone()).collect();
+        let names = graph.values.iter().map(|value| (value.name.clone(), 1)).collect();
         Builder { model, graph, names }
     }
 
     /// A name like `wanted` that no value of the graph has yet.
     pub fn fresh_name(&mut self, wanted: &str) -> String {
-        let mut name = wanted.to_owned();
-        let mut n = 1;
-        while !self.names.insert(name.clone()) {
+        let Some(&taken) = self.names.get(wanted) else {
+            self.names.insert(wanted.to_owned(), 1);
+            return wanted.to_owned();
+        };
+        // Counted on from the last one: a name may be wanted thousands of times.
+        let mut n = taken + 1;
+        let mut name = format!("{wanted}_{n}");
+        while self.names.contains_key(&name) {
             n += 1;
             name = format!("{wanted}_{n}");
         }
+        self.names.insert(wanted.to_owned(), n);
+        self.names.insert(name.clone(), 1);
         name
     }
 

@@ -4,6 +4,7 @@ pub mod completions;
 pub mod convert;
 pub mod formats;
 mod into;
+mod lower;
 pub mod ls;
 pub mod report;
 pub mod show;
