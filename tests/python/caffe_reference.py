@@ -1,11 +1,11 @@
 """The interpreter of Caffe nets against what the real Caffe computed: every blob of every case that has its outputs.
 
-A blob agrees where it is within 1e-5 of its largest magnitude. Cases stand in NAME.prototxt, NAME.caffemodel and
-NAME.oracle/in and out_caffe, below tests/corpus/caffe or a folder that $WEIGHBRIDGE_CASES names.
+A blob agrees where it is within 1e-5 of its largest magnitude. Cases stand in
+NAME.prototxt, NAME.caffemodel and NAME.oracle/in and out_caffe, in tests/oracles/caffe and in folders that are named.
 """
 
 import argparse
-import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +16,17 @@ import weigh
 
 # Of a blob's largest magnitude: what single precision costs the real Caffe.
 TOLERANCE = 1e-5
+# A copy that Caffe makes where several layers read a blob.
+SPLIT = re.compile(r"_\d+_split_\d+$")
 EXAMPLE = weigh.ROOT / "target" / "debug" / "examples" / "caffe_blobs"
+
+
+def build():
+    subprocess.run(
+        ["cargo", "build", "--quiet", "--locked", "-p", "weighbridge-run", "--example", "caffe_blobs"],
+        cwd=weigh.ROOT,
+        check=True,
+    )
 
 
 def arrays(folder):
@@ -26,7 +36,7 @@ def arrays(folder):
 def oracle(folder):
     """Blobs by name. Caffe copies those that several layers read, under names of its own."""
     found = {**arrays(folder), **arrays(folder / "all")}
-    return {name: blob for name, blob in found.items() if "_split_" not in name}
+    return {name: blob for name, blob in found.items() if not SPLIT.search(name)}
 
 
 def computed(files, inputs, folder):
@@ -65,17 +75,11 @@ def case(prototxt, folder):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--weigh", required=True)
-    parser.add_argument("--cases", type=Path, action="append", default=[])
+    weigh.add_argument(parser)
+    parser.add_argument("folders", nargs="*", type=Path, help="folders of more cases")
     args = parser.parse_args()
-    subprocess.run(
-        ["cargo", "build", "--quiet", "--locked", "-p", "weighbridge-run", "--example", "caffe_blobs"],
-        cwd=weigh.ROOT,
-        check=True,
-    )
-    folders = [weigh.ROOT / "tests" / "corpus" / "caffe", *args.cases]
-    if elsewhere := os.environ.get("WEIGHBRIDGE_CASES"):
-        folders.append(Path(elsewhere) / "caffe")
+    build()
+    folders = [weigh.ROOT / "tests" / "oracles" / "caffe", *args.folders]
     failed, cases, blobs, worst = [], 0, 0, (0.0, "")
     for prototxt in (path for folder in folders for path in sorted(folder.glob("*.prototxt"))):
         if not prototxt.with_suffix(".oracle").is_dir():

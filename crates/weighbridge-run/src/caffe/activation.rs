@@ -3,6 +3,7 @@
 use super::blob::Blob;
 use super::call::{Call, Tops};
 use super::fault::Fault;
+use super::filler::Filler;
 
 /// Applies a function to every element.
 fn each(call: &Call<'_>, f: impl Fn(f64) -> f64) -> Tops {
@@ -39,10 +40,11 @@ pub(super) fn prelu(call: &Call<'_>) -> Tops {
     let bottom = call.bottom(0)?;
     let channels = *bottom.shape.get(1).ok_or("a blob without channels")?;
     let shared = call.settings("prelu_param").truth("channel_shared", false)?;
+    let quarter = Filler("prelu_param", "filler", 0.25);
     let slopes = if shared {
-        call.weight(0, &[]).or_else(|_| call.weight(0, &[1]))?
+        call.weight(0, &[], quarter).or_else(|_| call.weight(0, &[1], quarter))?
     } else {
-        call.weight(0, &[channels])?
+        call.weight(0, &[channels], quarter)?
     };
     let spatial = bottom.inner(2).max(1);
     let mut data = bottom.data.to_vec();

@@ -6,6 +6,7 @@ use weighbridge_model::{Model, Tensor, TensorId, dtype};
 
 use super::blob::Blob;
 use super::fault::Fault;
+use super::filler::Filler;
 use super::net::Layer;
 use super::settings::Settings;
 
@@ -56,8 +57,13 @@ impl<'a> Call<'a> {
         self.layer.blobs.len()
     }
 
-    /// A blob of weights, in single precision as Caffe holds them, of the shape that the layer asks for.
-    pub(super) fn weight(&self, index: usize, shape: &[usize]) -> Result<Vec<f32>, Fault> {
+    /// A blob of weights, in single precision as Caffe holds them, of the shape that the layer asks for. A layer that
+    /// has none at all is filled, if there are weights for others or its text tells how.
+    pub(super) fn weight(&self, index: usize, shape: &[usize], filler: Filler) -> Result<Vec<f32>, Fault> {
+        let settings = self.settings(filler.0);
+        if self.weights() == 0 && (!self.model.tensors.is_empty() || filler.is_told(&settings)) {
+            return filler.fill(&settings, shape);
+        }
         let tensor = self.tensor(index)?;
         let have = &tensor.shape;
         let same = |have: &[u64]| {

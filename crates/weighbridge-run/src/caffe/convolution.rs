@@ -5,7 +5,12 @@ use rayon::prelude::*;
 use super::blob::{Blob, count, zeros};
 use super::call::{Call, Tops};
 use super::fault::Fault;
+use super::filler::Filler;
 use super::window::{Window, channels};
+
+/// How weights and biases are filled.
+pub(super) const WEIGHT: Filler = Filler("convolution_param", "weight_filler", 0.0);
+pub(super) const BIAS: Filler = Filler("convolution_param", "bias_filler", 0.0);
 
 /// Windows that are gathered at a time.
 const GATHERED: usize = 32;
@@ -36,8 +41,8 @@ fn convolved(call: &Call<'_>, groups: Option<usize>) -> Tops {
     divides(groups, inputs, outputs)?;
     let mut shape = vec![outputs, inputs / groups];
     shape.extend(&window.size);
-    let weight = call.weight(0, &shape)?;
-    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs])?) } else { None };
+    let weight = call.weight(0, &shape, WEIGHT)?;
+    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], BIAS)?) } else { None };
     let one = |bottom: &Blob| {
         let sizes = window.outputs(&bottom.shape[axis + 1..])?;
         let mut shape = bottom.shape[..axis].to_vec();

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::blob::{Blob, count, zeros};
 use super::call::{Call, Tops};
-use super::convolution::divides;
+use super::convolution::{BIAS, WEIGHT, divides};
 use super::window::{Window, channels};
 
 /// Each input element adds its products with the kernel to the outputs of its window; what falls into the padding is
@@ -20,8 +20,8 @@ pub(super) fn deconvolution(call: &Call<'_>) -> Tops {
     let each = outputs / groups;
     let mut shape = vec![inputs, each];
     shape.extend(&window.size);
-    let weight = call.weight(0, &shape)?;
-    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs])?) } else { None };
+    let weight = call.weight(0, &shape, WEIGHT)?;
+    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], BIAS)?) } else { None };
     let places = window.places()?;
     let one = |bottom: &Blob| {
         let windows = &bottom.shape[axis + 1..];

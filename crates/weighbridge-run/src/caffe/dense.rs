@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::blob::{Blob, zeros};
 use super::call::{Call, Tops};
+use super::filler::Filler;
 
 /// `InnerProduct`: what `axis` and the dimensions behind it hold, times the weights `[outputs, elements]` (transposed:
 /// `[elements, outputs]`), and a bias.
@@ -13,9 +14,10 @@ pub(super) fn inner_product(call: &Call<'_>) -> Tops {
     let axis = bottom.axis(settings.int("axis", 1)?)?;
     let outputs = settings.needed("num_output")?;
     let (rows, wide) = (bottom.outer(axis), bottom.inner(axis));
+    let filler = |field| Filler("inner_product_param", field, 0.0);
     let transposed = settings.truth("transpose", false)?;
-    let weight = call.weight(0, &if transposed { [wide, outputs] } else { [outputs, wide] })?;
-    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs])?) } else { None };
+    let weight = call.weight(0, &if transposed { [wide, outputs] } else { [outputs, wide] }, filler("weight_filler"))?;
+    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], filler("bias_filler"))?) } else { None };
     let mut shape = bottom.shape[..axis].to_vec();
     shape.push(outputs);
     let mut data = zeros(&shape)?;
@@ -39,9 +41,10 @@ pub(super) fn inner_product(call: &Call<'_>) -> Tops {
 pub(super) fn embed(call: &Call<'_>) -> Tops {
     let settings = call.settings("embed_param");
     let bottom = call.bottom(0)?;
+    let filler = |field| Filler("embed_param", field, 0.0);
     let (rows, outputs) = (settings.needed("input_dim")?, settings.needed("num_output")?);
-    let weight = call.weight(0, &[rows, outputs])?;
-    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs])?) } else { None };
+    let weight = call.weight(0, &[rows, outputs], filler("weight_filler"))?;
+    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], filler("bias_filler"))?) } else { None };
     let mut shape = bottom.shape.clone();
     shape.push(outputs);
     let mut data = zeros(&shape)?;

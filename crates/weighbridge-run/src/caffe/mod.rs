@@ -17,6 +17,7 @@ mod deconvolution;
 mod dense;
 mod eltwise;
 mod fault;
+mod filler;
 mod net;
 mod normalize;
 mod phase;

@@ -118,6 +118,9 @@ impl<'a> Wiring<'a> {
     fn layer(&mut self, node: &'a Node) {
         let kind = caffe_type(&node.op);
         let rule = table::rule(kind);
+        // The second top of this loss is the softmax that it is of.
+        let softmax = kind == "SoftmaxWithLoss" && node.outputs.len() > 1;
+        let rule = if softmax { table::rule("Softmax") } else { rule };
         let dropped = matches!(rule, Some(Rule::Dropped));
         let (mut bottoms, mut blobs) = (Vec::new(), Vec::new());
         for &id in node.inputs.iter().flatten() {
@@ -139,7 +142,10 @@ impl<'a> Wiring<'a> {
             Some(rule) => {
                 bottoms.iter().for_each(|&value| self.versions[value].read = true);
                 let name = (!bottoms.is_empty()).then_some(node.name.as_str());
-                let tops = node.outputs.iter().flatten();
+                if softmax {
+                    bottoms.truncate(1);
+                }
+                let tops = node.outputs.iter().skip(usize::from(softmax)).flatten();
                 let tops: Vec<&str> = tops.map(|&id| blob(self.graph, id)).collect();
                 let tops = tops.into_iter().map(|top| self.version(top, name)).collect();
                 self.layers.push(Layer { node, kind, bottoms, tops, blobs, rule });

@@ -3,6 +3,7 @@
 use super::blob::{Blob, zeros};
 use super::call::{Call, Tops};
 use super::fault::Fault;
+use super::filler::Filler;
 
 /// `BatchNorm`: `(x - mean) / sqrt(variance + eps)` by channel. Blobs are sums of means and variances and the factor that
 /// both are divided by; a factor of 0 makes both 0. NVCaffe's may have a scale and a bias beside them.
@@ -12,11 +13,12 @@ pub(super) fn batch_norm(call: &Call<'_>) -> Tops {
     let channels = if bottom.axes() == 1 { 1 } else { bottom.shape.get(1).copied().unwrap_or(1) };
     let eps = settings.float("eps", 1e-5)?;
     let spatial = bottom.inner(2).max(1);
+    let zeros = Filler("batch_norm_param", "", 0.0);
     let (mean, variance): (Vec<f64>, Vec<f64>) = if settings.truth("use_global_stats", true)? {
-        let factor = f64::from(*call.weight(2, &[1])?.first().ok_or("an empty factor")?);
+        let factor = f64::from(*call.weight(2, &[1], zeros)?.first().ok_or("an empty factor")?);
         let scale = if factor == 0.0 { 0.0 } else { 1.0 / factor };
         let scaled = |blob: Vec<f32>| blob.into_iter().map(|x| f64::from(x) * scale).collect();
-        (scaled(call.weight(0, &[channels])?), scaled(call.weight(1, &[channels])?))
+        (scaled(call.weight(0, &[channels], zeros)?), scaled(call.weight(1, &[channels], zeros)?))
     } else {
         of_batch(bottom, channels, spatial)
     };
@@ -24,7 +26,7 @@ pub(super) fn batch_norm(call: &Call<'_>) -> Tops {
         if call.weights() <= 3 || !settings.truth("scale_bias", false)? {
             return Ok(vec![otherwise; channels]);
         }
-        Ok(call.weight(index, &[channels])?.into_iter().map(f64::from).collect())
+        Ok(call.weight(index, &[channels], zeros)?.into_iter().map(f64::from).collect())
     };
     let (scale, bias) = (affine(3, 1.0)?, affine(4, 0.0)?);
     let mut data = bottom.data.to_vec();
@@ -131,9 +133,10 @@ pub(super) fn normalize(call: &Call<'_>) -> Tops {
     let eps = settings.float("eps", 1e-10)?;
     let across = settings.truth("across_spatial", true)?;
     let shared = settings.truth("channel_shared", true)?;
-    let scale = call.weight(0, &if shared { vec![] } else { vec![channels] }).or_else(|fault| {
+    let ones = Filler("norm_param", "scale_filler", 1.0);
+    let scale = call.weight(0, &if shared { vec![] } else { vec![channels] }, ones).or_else(|fault| {
         // One for all is a scalar, which some write as a list of one.
-        if shared { call.weight(0, &[1]) } else { Err(fault) }
+        if shared { call.weight(0, &[1], ones) } else { Err(fault) }
     })?;
     let plane = height * width;
     let mut data = bottom.data.to_vec();

@@ -3,6 +3,7 @@
 use super::blob::Blob;
 use super::call::{Call, Tops};
 use super::fault::Fault;
+use super::filler::Filler;
 
 /// Where a blob lies within a larger one: elements before, in and behind it.
 struct Spread {
@@ -49,7 +50,7 @@ fn told(call: &Call<'_>, message: &'static str) -> Result<(usize, Vec<usize>), F
 }
 
 /// The values that are spread: the second bottom, or a blob of weights.
-fn spread(call: &Call<'_>, message: &'static str) -> Result<(Spread, Vec<f64>, Vec<usize>), Fault> {
+fn spread(call: &Call<'_>, message: &'static str, otherwise: f32) -> Result<(Spread, Vec<f64>, Vec<usize>), Fault> {
     let bottom = call.bottom(0)?;
     if let Some(second) = call.bottoms.get(1) {
         let axis = call.settings(message).int("axis", 1)?;
@@ -59,25 +60,26 @@ fn spread(call: &Call<'_>, message: &'static str) -> Result<(Spread, Vec<f64>, V
     }
     let (axis, shape) = told(call, message)?;
     let spread = Spread::over(bottom, axis, &shape)?;
-    let values = weight(call, 0, &shape)?;
+    let values = weight(call, 0, &shape, Filler(message, "filler", otherwise))?;
     Ok((spread, values, shape))
 }
 
-fn weight(call: &Call<'_>, index: usize, shape: &[usize]) -> Result<Vec<f64>, Fault> {
+fn weight(call: &Call<'_>, index: usize, shape: &[usize], filler: Filler) -> Result<Vec<f64>, Fault> {
     // A scalar is a list of one in some files.
-    let found = call.weight(index, shape);
-    let found = if shape.is_empty() { found.or_else(|_| call.weight(index, &[1])) } else { found };
+    let found = call.weight(index, shape, filler);
+    let found = if shape.is_empty() { found.or_else(|_| call.weight(index, &[1], filler)) } else { found };
     Ok(found?.into_iter().map(f64::from).collect())
 }
 
 /// `Scale`: times the second bottom or the first blob, and a bias of the same shape where it is asked for.
 pub(super) fn scale(call: &Call<'_>) -> Tops {
-    let (over, values, shape) = spread(call, "scale_param")?;
+    let (over, values, shape) = spread(call, "scale_param", 1.0)?;
     let bottom = call.bottom(0)?;
     let mut data = bottom.data.to_vec();
     over.apply(&mut data, &values, |x, scale| x * scale);
     if call.settings("scale_param").truth("bias_term", false)? {
-        let bias = weight(call, 2 - call.bottoms.len().min(2), &shape)?;
+        let filler = Filler("scale_param", "bias_filler", 0.0);
+        let bias = weight(call, 2 - call.bottoms.len().min(2), &shape, filler)?;
         over.apply(&mut data, &bias, |x, bias| x + bias);
     }
     Ok(vec![Blob::new(bottom.shape.clone(), data)])
@@ -85,7 +87,7 @@ pub(super) fn scale(call: &Call<'_>) -> Tops {
 
 /// `Bias`: plus the second bottom or the first blob.
 pub(super) fn bias(call: &Call<'_>) -> Tops {
-    let (over, values, _) = spread(call, "bias_param")?;
+    let (over, values, _) = spread(call, "bias_param", 0.0)?;
     let bottom = call.bottom(0)?;
     let mut data = bottom.data.to_vec();
     over.apply(&mut data, &values, |x, bias| x + bias);
