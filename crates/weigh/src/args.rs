@@ -313,11 +313,13 @@ Examples:
 
 Exit status: 0 the same, 1 not the same, 2 failure.")]
 pub struct VerifyArgs {
-    /// The model that is right.
-    pub a: PathBuf,
+    /// The model that is right, of a file or several (deploy.prototxt net.caffemodel), then the one to compare with it.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
 
-    /// The model to compare with it.
-    pub b: PathBuf,
+    /// The files of the model to compare, where it has several; all others are of the one that is right.
+    #[arg(long = "with", value_name = "FILE", num_args = 1..)]
+    pub with: Vec<PathBuf>,
 
     /// Read as this format, whatever the content looks like.
     #[arg(long, value_name = "FORMAT")]
@@ -339,7 +341,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "X", default_value_t = 1e-4)]
     pub tolerance: f64,
 
-    /// The engine: rten (built in) or onnxruntime (where its library is found, and then taken unless told).
+    /// The engine for ONNX: rten (built in) or onnxruntime (where its library is found, and then taken unless told).
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<String>,
 
@@ -509,6 +511,8 @@ pub struct SimplifyArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
 /// From a net of Caffe's to a graph of other operators.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "A net of Caffe's as a graph")]

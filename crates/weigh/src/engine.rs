@@ -5,8 +5,8 @@ use std::io::{stdin, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use weighbridge_model::{Error, Result};
-use weighbridge_run::{Bounds, Engine, EngineChoice, choose_bounded, serve, usual_memory};
+use weighbridge_model::{Error, Model, Result};
+use weighbridge_run::{Bounds, Engine, EngineChoice, choose_bounded, reference, serve, usual_memory};
 
 use crate::commands::convert::size;
 
@@ -48,6 +48,19 @@ pub fn open(name: Option<String>, library: Option<PathBuf>, bounds: &BoundsArgs)
     };
     let bounds = Bounds { program: (program, vec![COMMAND.to_owned()]), memory, time };
     choose_bounded(&EngineChoice { name, library }, bounds)
+}
+
+/// The engine for `model`: the interpreter for a net of Caffe's, otherwise as [`open`].
+pub fn open_for(
+    model: &Model,
+    name: Option<String>,
+    library: Option<PathBuf>,
+    bounds: &BoundsArgs,
+) -> Result<Box<dyn Engine>> {
+    match reference(model) {
+        Some(engine) => Ok(engine),
+        None => open(name, library, bounds),
+    }
 }
 
 /// Runs the model that another process of this program asks for.

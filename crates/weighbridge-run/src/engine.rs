@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use weighbridge_model::{Error, Model, Result};
 
-use crate::Array;
+use crate::caffe::{self, CaffeReference};
+use crate::{Array, Probe};
 
-/// Executes ONNX files.
+/// Executes models: ONNX files, or graphs of a domain of its own.
 pub trait Engine {
     /// Its name and version.
     fn name(&self) -> String;
@@ -21,6 +22,29 @@ pub trait Engine {
     /// # Errors
     /// What the engine says against it.
     fn load(&self, path: &Path) -> Result<Box<dyn Session>>;
+
+    /// Prepares a model, so that the values `inner` may be asked for beside its outputs: written as a file for the
+    /// purpose, unless the engine can do without.
+    ///
+    /// # Errors
+    /// What is in the way of writing it; what the engine says against it.
+    fn open(&self, model: &Model, inner: &[String]) -> Result<Box<dyn Session>> {
+        let probe = Probe::new(model, inner)?;
+        let session = self.load(&probe.path())?;
+        Ok(Box::new(Probed { session, _probe: probe }))
+    }
+}
+
+/// A session whose file goes away with it.
+struct Probed {
+    session: Box<dyn Session>,
+    _probe: Probe,
+}
+
+impl Session for Probed {
+    fn run(&mut self, inputs: &[(String, Array)], wanted: &[String]) -> Result<Vec<Option<Array>>> {
+        self.session.run(inputs, wanted)
+    }
 }
 
 /// A model that is ready to run.
@@ -51,7 +75,13 @@ pub struct EngineChoice {
     pub library: Option<PathBuf>,
 }
 
-/// The engine to use.
+/// The engine that stands in for a framework of which there is none here: the interpreter, for a net of Caffe's.
+pub fn reference(model: &Model) -> Option<Box<dyn Engine>> {
+    let graph = model.graph.as_ref()?;
+    caffe::is_caffe(graph).then(|| Box::new(CaffeReference) as Box<dyn Engine>)
+}
+
+/// The engine to use for ONNX graphs.
 ///
 /// # Errors
 /// A name that is none, or a library that is not there.

@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use weighbridge_formats::{ReadOptions, open};
-use weighbridge_model::{DType, Dim, Error, Graph, Model, Node, Result, ValueId, element_count};
+use weighbridge_model::{DType, Dim, Error, Model, Result, element_count};
 
+use crate::interface::{Input, Interface};
 use crate::Array;
 
 /// Most bytes of inputs that are made up: a model may declare any size.
 const MOST: u64 = 256 << 20;
-
-/// Most values that are looked through for what an input picks from.
-const FOLLOWED: usize = 4096;
 
 /// Shapes of inputs that are told from outside, by name.
 pub type Shapes = BTreeMap<String, Vec<u64>>;
@@ -23,68 +21,64 @@ pub type Shapes = BTreeMap<String, Vec<u64>>;
 /// An input that the file does not have; a failed read.
 pub fn from_file(model: &Model, path: &Path) -> Result<Vec<(String, Array)>> {
     let file = open(&[path], None, &ReadOptions::default())?;
-    let graph = graph_of(model)?;
-    let take = |id: ValueId| {
-        let name = &graph.value(id).name;
-        let found =
-            file.tensors.iter().find(|tensor| tensor.name == *name).ok_or_else(|| Error::NotFound {
+    let take = |input: Input| {
+        let found = file.tensors.iter().find(|tensor| tensor.name == input.name).ok_or_else(|| {
+            Error::NotFound {
                 kind: "array for the input",
-                name: name.clone(),
+                name: input.name.clone(),
                 near: file.tensors.iter().map(|tensor| tensor.name.clone()).collect(),
-            })?;
-        Ok((name.clone(), Array::of(found)?))
+            }
+        })?;
+        Ok((input.name, Array::of(found)?))
     };
-    fed(graph).map(take).collect()
+    Interface::of(model)?.inputs.into_iter().map(take).collect()
 }
 
-/// Random inputs: floating-point numbers normally distributed; whole numbers within the range of the `Gather` that they
-/// feed, otherwise below 10; the same for the same seed everywhere.
+/// Random inputs: floating-point numbers normally distributed; whole numbers within the range of the table that they
+/// pick from, otherwise below 10; the same for the same seed everywhere.
 ///
 /// # Errors
 /// An input whose type or shape is not known: all of them, with what would help.
 pub fn random(model: &Model, shapes: &Shapes, seed: u64) -> Result<Vec<(String, Array)>> {
-    let graph = graph_of(model)?;
+    let declared = Interface::of(model)?.inputs;
     let mut symbols: HashMap<&str, u64> = HashMap::new();
     let (mut inputs, mut reasons) = (Vec::new(), Vec::new());
-    let known: HashSet<&str> = fed(graph).map(|id| graph.value(id).name.as_str()).collect();
+    let known: HashSet<&str> = declared.iter().map(|input| input.name.as_str()).collect();
     if let Some(name) = shapes.keys().find(|name| !known.contains(name.as_str())) {
-        let near = fed(graph).map(|id| graph.value(id).name.clone()).collect();
+        let near = declared.iter().map(|input| input.name.clone()).collect();
         return Err(Error::NotFound { kind: "input", name: name.clone(), near });
     }
     // Sizes that are told for one input hold wherever their names stand.
-    for (id, told) in fed(graph).filter_map(|id| Some((id, shapes.get(&graph.value(id).name)?))) {
-        for (dim, size) in graph.value(id).shape.iter().flatten().zip(told) {
+    for (input, told) in declared.iter().filter_map(|input| Some((input, shapes.get(&input.name)?))) {
+        for (dim, size) in input.shape.iter().flatten().zip(told) {
             if let Dim::Symbol(name) = dim {
                 symbols.insert(name, *size);
             }
         }
     }
-    let readers = readers(graph);
     let mut left = MOST;
-    for (id, position) in fed(graph).zip(1..) {
-        let value = graph.value(id);
-        let shape = match (shapes.get(&value.name), &value.shape) {
+    for (input, position) in declared.iter().zip(1..) {
+        let shape = match (shapes.get(&input.name), &input.shape) {
             (Some(told), _) => Ok(told.clone()),
             (None, Some(dims)) => sizes(dims, &symbols),
             (None, None) => Err("no shape".to_owned()),
         };
-        match (shape, value.dtype) {
+        match (shape, input.dtype) {
             (Ok(shape), Some(dtype)) => {
                 let bytes = element_count(&shape).and_then(|n| n.checked_mul(dtype.chunk_bytes() as u64));
                 let Some(rest) = bytes.and_then(|bytes| left.checked_sub(bytes)) else {
                     let why = format!("{shape:?} is too much to make up: {} MiB in all are", MOST >> 20);
-                    reasons.push((value.name.clone(), why));
+                    reasons.push((input.name.clone(), why));
                     continue;
                 };
                 left = rest;
-                let below = if dtype.is_float() { None } else { range(model, graph, &readers, id) };
-                match fill(dtype, shape, below, &mut Random(seed.wrapping_add(position << 32))) {
-                    Some(array) => inputs.push((value.name.clone(), array)),
-                    None => reasons.push((value.name.clone(), format!("{dtype} elements"))),
+                match fill(dtype, shape, input.below, &mut Random(seed.wrapping_add(position << 32))) {
+                    Some(array) => inputs.push((input.name.clone(), array)),
+                    None => reasons.push((input.name.clone(), format!("{dtype} elements"))),
                 }
             }
-            (Err(why), _) => reasons.push((value.name.clone(), why)),
-            (_, None) => reasons.push((value.name.clone(), "no tensor of a known type".to_owned())),
+            (Err(why), _) => reasons.push((input.name.clone(), why)),
+            (_, None) => reasons.push((input.name.clone(), "no tensor of a known type".to_owned())),
         }
     }
     if reasons.is_empty() {
@@ -95,20 +89,6 @@ pub fn random(model: &Model, shapes: &Shapes, seed: u64) -> Result<Vec<(String, 
         reasons,
         help: Some("--input NAME=1,3,224,224 gives a shape, --inputs FILE.npz the values".into()),
     })
-}
-
-pub(crate) fn graph_of(model: &Model) -> Result<&Graph> {
-    model
-        .graph
-        .as_ref()
-        .filter(|graph| graph.program.is_some())
-        .ok_or_else(|| Error::Usage { what: format!("{}: only ONNX graphs are executed", model.format) })
-}
-
-/// Inputs that no initializer gives.
-pub(crate) fn fed(graph: &Graph) -> impl Iterator<Item = ValueId> {
-    let given: HashSet<ValueId> = graph.initializers.iter().map(|(value, _)| *value).collect();
-    graph.inputs.iter().copied().filter(move |id| !given.contains(id))
 }
 
 /// Known sizes; a first one that is not known is the batch, 1.
@@ -126,60 +106,17 @@ fn sizes(dims: &[Dim], symbols: &HashMap<&str, u64>) -> Result<Vec<u64>, String>
     dims.iter().enumerate().map(size).collect()
 }
 
-/// The nodes that read a value.
-type Readers<'a> = HashMap<ValueId, Vec<&'a Node>>;
-
-fn readers(graph: &Graph) -> Readers<'_> {
-    let mut readers = Readers::new();
-    for node in &graph.nodes {
-        for &value in node.inputs.iter().flatten() {
-            readers.entry(value).or_default().push(node);
-        }
-    }
-    readers
-}
-
-/// Whole numbers that `value` may have: below the size of what it picks from, the smallest where there are several.
-fn range(model: &Model, graph: &Graph, readers: &Readers<'_>, value: ValueId) -> Option<u64> {
-    let (mut open, mut seen, mut below) = (vec![value], HashSet::from([value]), None::<u64>);
-    while let Some(value) = open.pop().filter(|_| seen.len() < FOLLOWED) {
-        for node in readers.get(&value).into_iter().flatten() {
-            if passes(node) {
-                open.extend(node.outputs.iter().flatten().filter(|&&id| seen.insert(id)));
-            }
-            if matches!(node.op.as_str(), "Gather" | "GatherElements")
-                && node.inputs.get(1) == Some(&Some(value))
-            {
-                let data = node.inputs[0];
-                let axis = node.attribute("axis").and_then(|axis| axis.as_int()).unwrap_or(0);
-                let given = data.and_then(|id| graph.initializers.iter().find(|(value, _)| *value == id));
-                let shape = given.map(|&(_, id)| model.tensor(id).shape.clone());
-                let size = shape.and_then(|shape| {
-                    let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
-                    shape.get(usize::try_from(axis).ok()?).copied()
-                });
-                below = [below, size].into_iter().flatten().min();
-            }
-        }
-    }
-    below
-}
-
-/// Whether a node hands its input's values on.
-fn passes(node: &Node) -> bool {
-    let handing_on =
-        ["Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Concat"];
-    handing_on.contains(&node.op.as_str())
-}
-
 fn fill(dtype: DType, shape: Vec<u64>, below: Option<u64>, random: &mut Random) -> Option<Array> {
     let count: u64 = shape.iter().product();
+    // Caffe has its indices as floating-point numbers.
+    let picks = below.is_some();
     let below = below.unwrap_or(10).max(1);
     let mut bytes = Vec::new();
     for _ in 0..count {
         match dtype {
             d if d.is_float() && !d.is_sub_byte() => {
-                weighbridge_model::dtype::push(dtype, random.normal(), &mut bytes);
+                let number = if picks { random.below(below) as f64 } else { random.normal() };
+                weighbridge_model::dtype::push(dtype, number, &mut bytes);
             }
             DType::Bool => bytes.push(random.below(2) as u8),
             DType::U8 => bytes.push(random.below(256) as u8),

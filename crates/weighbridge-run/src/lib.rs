@@ -1,15 +1,17 @@
 //! Execution: engines, inputs to run models on, and comparison of what they give.
 //!
-//! A model reaches an engine as an ONNX file that is written from its graph with every value that is asked for as an
+//! A Caffe net is run by the interpreter in `caffe`. Any other model reaches an engine as an ONNX file that is written from its graph with every value that is asked for as an
 //! output, so that engines are asked for nothing but outputs.
 
 #![forbid(unsafe_code)]
 
 mod array;
 mod bounded;
+mod caffe;
 mod compare;
 mod engine;
 mod inputs;
+mod interface;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod probe;
@@ -20,7 +22,9 @@ mod verify;
 pub use array::Array;
 pub use bounded::{Bounds, choose_bounded, serve, usual_memory};
 pub use compare::{Comparison, compare};
-pub use engine::{Engine, EngineChoice, Session, choose};
+pub use caffe::CaffeReference;
+pub use engine::{Engine, EngineChoice, Session, choose, reference};
 pub use inputs::{Shapes, from_file, random};
+pub use interface::{Input, Interface, Step};
 pub use probe::Probe;
-pub use verify::{Divergence, Options, Times, Verdict, verify};
+pub use verify::{Divergence, Options, Side, Times, Verdict, verify, verify_sides};

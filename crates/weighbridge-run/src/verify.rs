@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use weighbridge_model::{Error, Graph, Model, Result};
+use weighbridge_model::{Error, Model, Result};
 
-use crate::inputs::{fed, graph_of, random};
-use crate::{Array, Comparison, Engine, Probe, Session, Shapes, compare};
+use crate::inputs::random;
+use crate::{Array, Comparison, Engine, Interface, Session, Shapes, compare};
 
 /// Runs that a time is the median of.
 const RUNS: usize = 5;
@@ -64,11 +64,52 @@ pub struct Verdict {
     pub ok: bool,
 }
 
-/// Runs both models on the same inputs, random ones or those `given`, and compares what they give.
+/// A model, and what executes it.
+#[derive(Clone, Copy)]
+pub struct Side<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Its engine.
+    pub engine: &'a dyn Engine,
+}
+
+impl Side<'_> {
+    fn run(
+        &self,
+        inner: &[String],
+        inputs: &[(String, Array)],
+        wanted: &[String],
+    ) -> Result<Vec<Option<Array>>> {
+        self.engine.open(self.model, inner)?.run(inputs, wanted)
+    }
+
+    /// What its engine would not do as the model says.
+    ///
+    /// # Errors
+    /// If there is anything.
+    fn executable(&self) -> Result<()> {
+        let lacks = self.engine.lacks(self.model);
+        if lacks.is_empty() {
+            return Ok(());
+        }
+        let name = self.engine.name();
+        let onnx = self.model.graph.as_ref().is_some_and(|graph| graph.program.is_some());
+        Err(if onnx {
+            Error::Refused {
+                what: format!("{name} would not compute in the models' own types, which proves nothing"),
+                reasons: lacks,
+                help: Some("--ort names a library of ONNX Runtime, which does".into()),
+            }
+        } else {
+            Error::Refused { what: format!("{name} cannot run this net"), reasons: lacks, help: None }
+        })
+    }
+}
+
+/// Runs both models on one engine: see [`verify_sides`].
 ///
 /// # Errors
-/// Models without an ONNX graph, or whose inputs or outputs cannot be paired; what the engine lacks for them; what it
-/// says against them.
+/// As there.
 pub fn verify(
     a: &Model,
     b: &Model,
@@ -76,28 +117,32 @@ pub fn verify(
     given: Option<Vec<(String, Array)>>,
     options: &Options,
 ) -> Result<Verdict> {
-    let (graph_a, graph_b) = (graph_of(a)?, graph_of(b)?);
-    let mut lacks = engine.lacks(a);
-    lacks.extend(engine.lacks(b).into_iter().filter(|lack| !lacks.contains(lack)).collect::<Vec<_>>());
-    if !lacks.is_empty() {
-        return Err(Error::Refused {
-            what: format!(
-                "{} would not compute in the models' own types, which proves nothing",
-                engine.name()
-            ),
-            reasons: lacks,
-            help: Some("--ort names a library of ONNX Runtime, which does".into()),
-        });
-    }
-    let outputs = paired(&outputs(graph_a), &outputs(graph_b), "outputs")?;
-    let input_names = |graph: &Graph| fed(graph).map(|id| graph.value(id).name.clone()).collect::<Vec<_>>();
-    let inputs = paired(&input_names(graph_a), &input_names(graph_b), "inputs")?;
+    verify_sides(Side { model: a, engine }, Side { model: b, engine }, given, options)
+}
+
+/// Runs both models, each on its engine, on the same inputs, random ones or those `given`, and compares what they give.
+///
+/// # Errors
+/// Models whose graphs are not executed, or whose inputs or outputs cannot be paired; what the engines lack for them;
+/// what they say against them.
+pub fn verify_sides(
+    a: Side<'_>,
+    b: Side<'_>,
+    given: Option<Vec<(String, Array)>>,
+    options: &Options,
+) -> Result<Verdict> {
+    let (face_a, face_b) = (Interface::of(a.model)?, Interface::of(b.model)?);
+    a.executable()?;
+    b.executable()?;
+    let outputs = paired(&face_a.outputs, &face_b.outputs, "outputs")?;
+    let names = |face: &Interface| face.inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
+    let inputs = paired(&names(&face_a), &names(&face_b), "inputs")?;
     let taken: HashSet<&str> = outputs.iter().flat_map(|(a, b)| [a.as_str(), b]).collect();
-    let inner = if options.inner { shared(graph_a, graph_b, &taken) } else { Vec::new() };
+    let inner = if options.inner { shared(&face_a, &face_b, &taken) } else { Vec::new() };
 
     let fed_with = match given {
         Some(given) => given,
-        None => random(a, &options.shapes, options.seed)?,
+        None => random(a.model, &options.shapes, options.seed)?,
     };
     let names: HashMap<&str, &String> = inputs.iter().map(|(a, b)| (a.as_str(), b)).collect();
     let for_b = |fed: &[(String, Array)]| -> Vec<(String, Array)> {
@@ -108,8 +153,8 @@ pub fn verify(
     let wanted = |side: fn(&(String, String)) -> &String| -> Vec<String> {
         outputs.iter().map(side).chain(&inner).cloned().collect()
     };
-    let results_a = run(engine, a, &inner, &fed_with, &wanted(|pair| &pair.0))?;
-    let results_b = run(engine, b, &inner, &for_b(&fed_with), &wanted(|pair| &pair.1))?;
+    let results_a = a.run(&inner, &fed_with, &wanted(|pair| &pair.0))?;
+    let results_b = b.run(&inner, &for_b(&fed_with), &wanted(|pair| &pair.1))?;
     let mut compared = Vec::with_capacity(results_a.len());
     let names = outputs.iter().map(|(a, _)| a).chain(&inner);
     for (name, pair) in names.zip(results_a.iter().zip(&results_b)) {
@@ -123,30 +168,38 @@ pub fn verify(
         return Err(Error::Usage { what: format!("output '{}' is no tensor of numbers", outputs[at].0) });
     }
     let compared: Vec<Comparison> = compared.into_iter().flatten().collect();
-    let insensitive =
-        insensitive(a, engine, &fed_with, &results_a[..outputs.len()], &wanted(|p| &p.0), options)?;
+    let own = |names: fn(&(String, String)) -> &String| outputs.iter().map(names).cloned().collect::<Vec<_>>();
+    // Where both agree either may tell, and the second one is rather what will be used than a slow reference.
+    let others = |fed: &[(String, Array)]| -> Result<Vec<(String, Array)>> {
+        let shapes = fed.iter().map(|(name, array)| (name.clone(), array.shape.clone())).collect();
+        Ok(for_b(&random(a.model, &shapes, options.seed.wrapping_add(1))?))
+    };
+    let insensitive = !fed_with.is_empty() && {
+        let again = b.run(&[], &others(&fed_with)?, &own(|pair| &pair.1))?;
+        let still = |(a, b): (&Option<Array>, &Option<Array>)| match (a, b) {
+            (Some(a), Some(b)) => compare("", a, b, options.tolerance).ok,
+            _ => true,
+        };
+        results_b.iter().zip(&again).all(still)
+    };
     let mut times = None;
     if options.time {
-        let own =
-            |names: fn(&(String, String)) -> &String| outputs.iter().map(names).cloned().collect::<Vec<_>>();
         times = Some(Times {
-            a: time(engine, a, &fed_with, &own(|pair| &pair.0))?,
-            b: time(engine, b, &for_b(&fed_with), &own(|pair| &pair.1))?,
+            a: time(a, &fed_with, &own(|pair| &pair.0))?,
+            b: time(b, &for_b(&fed_with), &own(|pair| &pair.1))?,
         });
     }
+    let mut engines = vec![a.engine.name(), b.engine.name()];
+    engines.dedup();
     Ok(Verdict {
-        first_divergence: first(graph_a, &compared, &inner),
+        first_divergence: first(&face_a, &compared, &inner),
         ok: compared.iter().all(|c| c.ok),
         outputs: compared,
         inner,
         insensitive,
-        engines: vec![engine.name()],
+        engines,
         times,
     })
-}
-
-fn outputs(graph: &Graph) -> Vec<String> {
-    graph.outputs.iter().map(|&id| graph.value(id).name.clone()).collect()
 }
 
 /// Names on both sides: equal ones, or by position where as many are named otherwise.
@@ -168,52 +221,14 @@ fn paired(a: &[String], b: &[String], what: &str) -> Result<Vec<(String, String)
     Err(Error::Usage { what })
 }
 
-/// Values that nodes of both graphs make under the same name, in the first one's order.
-fn shared(a: &Graph, b: &Graph, taken: &HashSet<&str>) -> Vec<String> {
-    let made = |graph: &Graph| -> Vec<String> {
-        let ids = graph.nodes.iter().flat_map(|node| node.outputs.iter().flatten());
-        ids.map(|&id| graph.value(id).name.clone()).collect()
-    };
-    let of_b: HashSet<String> = made(b).into_iter().collect();
-    made(a).into_iter().filter(|name| of_b.contains(name) && !taken.contains(name.as_str())).collect()
+/// Values that nodes of both make under the same name, in the first one's order.
+fn shared(a: &Interface, b: &Interface, taken: &HashSet<&str>) -> Vec<String> {
+    let of_b: HashSet<&str> = b.made().collect();
+    a.made().filter(|name| of_b.contains(name) && !taken.contains(name)).map(str::to_owned).collect()
 }
 
-fn run(
-    engine: &dyn Engine,
-    model: &Model,
-    inner: &[String],
-    inputs: &[(String, Array)],
-    wanted: &[String],
-) -> Result<Vec<Option<Array>>> {
-    let probe = Probe::new(model, inner)?;
-    engine.load(&probe.path())?.run(inputs, wanted)
-}
-
-/// Whether outputs stay what they are, within the tolerance, on other inputs of the same shapes.
-fn insensitive(
-    model: &Model,
-    engine: &dyn Engine,
-    inputs: &[(String, Array)],
-    results: &[Option<Array>],
-    wanted: &[String],
-    options: &Options,
-) -> Result<bool> {
-    if inputs.is_empty() {
-        return Ok(false);
-    }
-    let shapes = inputs.iter().map(|(name, array)| (name.clone(), array.shape.clone())).collect();
-    let others = random(model, &shapes, options.seed.wrapping_add(1))?;
-    let again = run(engine, model, &[], &others, &wanted[..results.len()])?;
-    let still = |(a, b): (&Option<Array>, &Option<Array>)| match (a, b) {
-        (Some(a), Some(b)) => compare("", a, b, options.tolerance).ok,
-        _ => true,
-    };
-    Ok(results.iter().zip(&again).all(still))
-}
-
-fn time(engine: &dyn Engine, model: &Model, inputs: &[(String, Array)], wanted: &[String]) -> Result<f64> {
-    let probe = Probe::new(model, &[])?;
-    let mut session: Box<dyn Session> = engine.load(&probe.path())?;
+fn time(side: Side<'_>, inputs: &[(String, Array)], wanted: &[String]) -> Result<f64> {
+    let mut session: Box<dyn Session> = side.engine.open(side.model, &[])?;
     session.run(inputs, wanted)?;
     let mut seconds = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
@@ -223,13 +238,12 @@ fn time(engine: &dyn Engine, model: &Model, inputs: &[(String, Array)], wanted: 
     Ok(seconds[RUNS / 2])
 }
 
-/// The first node of `graph` of whose values one differs.
-fn first(graph: &Graph, outputs: &[Comparison], inner: &[Comparison]) -> Option<Divergence> {
+/// The first node of whose values one differs.
+fn first(face: &Interface, outputs: &[Comparison], inner: &[Comparison]) -> Option<Divergence> {
     let wrong: HashSet<&str> =
         outputs.iter().chain(inner).filter(|c| !c.ok).map(|c| c.name.as_str()).collect();
-    graph.nodes.iter().find_map(|node| {
-        let made = node.outputs.iter().flatten().map(|&id| graph.value(id).name.as_str());
-        let tensor = made.into_iter().find(|name| wrong.contains(name))?;
-        Some(Divergence { node: node.name.clone(), op: node.op.clone(), tensor: tensor.to_owned() })
+    face.steps.iter().find_map(|step| {
+        let tensor = step.values.iter().find(|name| wrong.contains(name.as_str()))?;
+        Some(Divergence { node: step.node.clone(), op: step.op.clone(), tensor: tensor.clone() })
     })
 }

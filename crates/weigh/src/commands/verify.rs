@@ -1,11 +1,13 @@
-//! `weigh verify A B`: whether two models compute the same.
+//! `weigh verify A… B`: whether two models compute the same.
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 use weighbridge_formats::{Access, ReadOptions, by_id, open};
 use weighbridge_model::{Error, Model, Result};
 use weighbridge_report::json::SCHEMA;
 use weighbridge_report::table::{Cell, Table, clean};
-use weighbridge_run::{Comparison, Options, Shapes, Verdict, from_file, verify};
+use weighbridge_run::{Comparison, Options, Shapes, Side, Verdict, from_file, verify_sides};
 
 use crate::args::VerifyArgs;
 use crate::{engine, printer};
@@ -15,11 +17,14 @@ const LISTED: usize = 20;
 
 /// Whether the outputs agree.
 pub fn run(args: &VerifyArgs) -> Result<bool> {
+    let (files_a, files_b) = sides(args)?;
     let format = args.format.as_deref().map(by_id).transpose()?;
     let read = ReadOptions { access: Access { no_mmap: args.no_mmap }, ..ReadOptions::default() };
-    let model = |path: &std::path::PathBuf| open(&[path], format, &read);
-    let (a, b): (Model, Model) = (model(&args.a)?, model(&args.b)?);
-    let engine = engine::open(args.engine.clone(), args.ort.clone(), &args.bounds)?;
+    let (a, b) = (open(&files_a, format, &read)?, open(&files_b, format, &read)?);
+    fits(&a)?;
+    fits(&b)?;
+    let engine = |model| engine::open_for(model, args.engine.clone(), args.ort.clone(), &args.bounds);
+    let (engine_a, engine_b) = (engine(&a)?, engine(&b)?);
     let given = args.inputs.as_deref().map(|path| from_file(&a, path)).transpose()?;
     let options = Options {
         tolerance: args.tolerance,
@@ -28,7 +33,8 @@ pub fn run(args: &VerifyArgs) -> Result<bool> {
         inner: !args.outputs_only,
         time: args.time,
     };
-    let verdict = verify(&a, &b, &*engine, given, &options)?;
+    let (side_a, side_b) = (Side { model: &a, engine: &*engine_a }, Side { model: &b, engine: &*engine_b });
+    let verdict = verify_sides(side_a, side_b, given, &options)?;
     if args.json {
         printer::json(document(&verdict))?;
     } else {
@@ -40,6 +46,27 @@ pub fn run(args: &VerifyArgs) -> Result<bool> {
         );
     }
     Ok(verdict.ok)
+}
+
+/// The files of each side: the last one is the second model's, unless that is told apart.
+fn sides(args: &VerifyArgs) -> Result<(Vec<&Path>, Vec<&Path>)> {
+    let files: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
+    match (files.as_slice(), args.with.as_slice()) {
+        ([a @ .., b], []) if !a.is_empty() => Ok((a.to_vec(), vec![*b])),
+        (_, []) => Err(Error::Usage { what: "two models are compared: name the second one too".into() }),
+        (a, b) => Ok((a.to_vec(), b.iter().map(PathBuf::as_path).collect())),
+    }
+}
+
+/// Whether the weights of a pair of files belong to its net; Caffe would refuse what this does.
+fn fits(model: &Model) -> Result<()> {
+    let wrong = model.findings.iter().filter(|f| matches!(f.code.as_ref(), "C103" | "C104"));
+    let reasons: Vec<_> =
+        wrong.map(|f| (f.node.clone().unwrap_or_default(), f.message.clone())).collect();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused { what: "these weights are not this net's".into(), reasons, help: None })
 }
 
 /// `NAME=1,3,224,224` each.
