@@ -304,7 +304,9 @@ impl Job<'_, '_> {
     fn gives_all(&self, tops: &[ValueId]) -> Result<()> {
         match tops.iter().filter(|top| self.work.made.contains(top)).count() {
             given if given == tops.len() || self.layer.kind == "SoftmaxWithLoss" => Ok(()),
-            given => Err(self.layer.malformed(format!("it has {} tops, and its type gives {given}", tops.len()))),
+            given => {
+                Err(self.layer.malformed(format!("it has {} tops, and its type gives {given}", tops.len())))
+            }
         }
     }
 
