@@ -11,7 +11,13 @@ const INPUT: &str = "input: 'data' input_shape { dim: 1 dim: 4 dim: 6 dim: 6 }\n
 fn convert(folder: &Path, text: &str, flags: &[&str]) -> Output {
     std::fs::write(folder.join("net.prototxt"), text).expect("written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_weigh"));
-    command.current_dir(folder).env("NO_COLOR", "1").args(["convert", "net.prototxt", "-o", "net.onnx", "--force"]);
+    command.current_dir(folder).env("NO_COLOR", "1").args([
+        "convert",
+        "net.prototxt",
+        "-o",
+        "net.onnx",
+        "--force",
+    ]);
     command.args(flags).output().expect("the binary is built")
 }
 
@@ -85,7 +91,10 @@ fn sizes_are_asked_for_and_given() {
     assert!(failure(&text, &[]).contains("--input data=1,3,224,224"));
     assert!(failure(&text, &["--input", "dat=1,3,8,8"]).contains("did you mean 'data'"));
     let told = choices(&account(&text, &["--input", "data=2,3,8,8"]));
-    assert!(told.iter().any(|c| c.contains("preprocessing: mean_value 104, scale 0.5, which is not in")), "{told:?}");
+    assert!(
+        told.iter().any(|c| c.contains("preprocessing: mean_value 104, scale 0.5, which is not in")),
+        "{told:?}"
+    );
     let told = choices(&account(&text, &["--input", "data=2,3,8,8", "--preprocess"]));
     assert!(told.iter().any(|c| c == ": 'data' is an image now: less 104, times 0.5"), "{told:?}");
 }
@@ -95,14 +104,22 @@ fn what_does_not_fit_a_layer_is_told_with_its_name() {
     for (kind, settings, part) in [
         ("Pooling", "pooling_param { kernel_size: 99 }", "a kernel of 99 on a size of 6"),
         ("Pooling", "pooling_param { kernel_size: 2 stride: 0 }", "a kernel or stride of 0"),
-        ("ReLU", "relu_param { negative_slope: 'x' }", "relu_param.negative_slope is 'x', where a number belongs"),
+        (
+            "ReLU",
+            "relu_param { negative_slope: 'x' }",
+            "relu_param.negative_slope is 'x', where a number belongs",
+        ),
         ("Tile", "tile_param { tiles: 2000000000 }", "has more elements than Caffe counts"),
         ("Slice", "slice_param { slice_point: 9 }", "slice points for 1 tops"),
         ("Softmax", "softmax_param { axis: 7 }", "axis 7, where the bottom has 4 of them"),
         ("Reshape", "reshape_param { shape { dim: -1 dim: -1 } }", "a size of -1"),
         ("Flatten", "flatten_param { axis: 3 end_axis: 1 }", "axes 3 to 1"),
         ("LRN", "lrn_param { local_size: 4 }", "Caffe takes odd ones"),
-        ("PriorBox", "prior_box_param { min_size: 1 img_size: 10 step: 0.1 aspect_ratio: 2 max_size: 3 max_size: 4 }", "max_size"),
+        (
+            "PriorBox",
+            "prior_box_param { min_size: 1 img_size: 10 step: 0.1 aspect_ratio: 2 max_size: 3 max_size: 4 }",
+            "max_size",
+        ),
     ] {
         let said = failure(&(INPUT.to_owned() + &layer("l", kind, &["data"], &["y"], settings)), &[]);
         assert!(said.contains(part) && said.contains("'l'"), "{kind}: {said}");

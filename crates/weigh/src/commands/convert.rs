@@ -417,11 +417,11 @@ impl Account {
                 text += &format!("{head:7}  and {more} more (--json lists all)\n");
             }
         }
-        let choices: Vec<Change> = self
-            .choices
-            .iter()
-            .map(|c| Change::new(format!("{} ({})", c.layer, c.kind), &c.choice))
-            .collect();
+        let layer = |c: &Choice| match c.layer.as_str() {
+            "" => "the net".to_owned(),
+            layer => format!("{layer} ({})", c.kind),
+        };
+        let choices: Vec<Change> = self.choices.iter().map(|c| Change::new(layer(c), &c.choice)).collect();
         for (choice, layers) in by_reason(&choices) {
             text += &format!("chosen   {}: {}\n", clean(&named(&layers)), clean(choice));
         }

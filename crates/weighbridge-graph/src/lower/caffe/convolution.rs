@@ -20,6 +20,9 @@ impl Windows {
     /// all.
     fn of(job: &Job<'_, '_>, axes: usize) -> Result<Self> {
         let layer = job.layer;
+        if axes == 0 {
+            return Err(layer.malformed("no spatial axes behind that of the channels"));
+        }
         let each = |name: &str, h: &str, w: &str, otherwise: Option<u64>| -> Result<Vec<u64>> {
             let [h, w] = [h, w].map(|name| layer.maybe_int(SETTINGS, name));
             let given = layer.sizes(SETTINGS, name)?;

@@ -26,6 +26,7 @@ fn given(job: &mut Job<'_, '_>, index: usize, shape: Option<Vec<u64>>, optional:
         }
     }
     job.work.build.graph.inputs.push(top);
+    job.work.made.insert(top);
     if optional {
         job.work.optional.insert(top);
     }
@@ -108,6 +109,7 @@ pub(super) fn dummy(job: &mut Job<'_, '_>) -> Result<()> {
         let top = job.tops[i];
         match job.work.shapes.get(&top).cloned() {
             Some(shape) if kind == "constant" => {
+                job.computed(&shape)?;
                 job.choose(format!(
                     "'{}' is an input, {value} everywhere unless it is given",
                     job.layer.tops[i]

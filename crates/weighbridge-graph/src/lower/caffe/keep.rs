@@ -25,6 +25,7 @@ pub(super) fn kept(job: &mut Job<'_, '_>) -> Result<()> {
         inputs.push(Some(job.hold(tensor)));
     }
     for &top in &job.tops {
+        job.work.made.insert(top);
         job.work.set_shape(top, DType::F32, None);
     }
     job.work.build.graph.nodes.push(Node {

@@ -102,6 +102,7 @@ pub fn lower(model: &Model, options: &Options) -> Result<Lowered> {
         optional: HashSet::new(),
         choices: Vec::new(),
         changed: Vec::new(),
+        made: HashSet::new(),
         used: HashSet::new(),
     };
     outside(&mut work, graph, &net, options);
@@ -264,11 +265,13 @@ impl State {
         // Where a bottom's sizes are open, so are all that follow from them.
         let no_sizes = !sized && !bottoms.is_empty();
         let rule = if no_sizes && options.allow_unknown { keep::kept } else { rule };
-        let mut job = Job { work, layer, bottoms, tops };
+        let mut job = Job { work, layer, bottoms, tops: tops.clone() };
         let done = match no_sizes && !options.allow_unknown {
             true => job.sizeless(),
-            false => rule(&mut job),
+            false => rule(&mut job).and_then(|()| job.gives_all(&tops)),
         };
+        let left = gives.iter().zip(&tops).filter(|(_, top)| !job.work.made.contains(top));
+        self.open.extend(left.map(|(version, _)| *version));
         if let Err(fault) = done {
             self.open.extend(gives);
             self.faults.push((layer.name().to_owned(), told(&fault)));
@@ -297,6 +300,16 @@ impl State {
 }
 
 impl Job<'_, '_> {
+    /// Every top is given by something, but for a loss.
+    fn gives_all(&self, tops: &[ValueId]) -> Result<()> {
+        match tops.iter().filter(|top| self.work.made.contains(top)).count() {
+            given if given == tops.len() || self.layer.kind == "SoftmaxWithLoss" => Ok(()),
+            given => {
+                Err(self.layer.malformed(format!("it has {} tops, and its type gives {given}", tops.len())))
+            }
+        }
+    }
+
     /// A layer whose bottoms have no sizes: of an input, which is told elsewhere, or of a number of rows that depends on
     /// values.
     fn sizeless(&mut self) -> Result<()> {

@@ -274,6 +274,7 @@ fn with_mask(job: &mut Job<'_, '_>, x: ValueId, windows: &Windows) -> Result<()>
 
 /// Averages are over a window as far as it reaches into the padding, and no further.
 fn average(job: &mut Job<'_, '_>, x: ValueId, windows: &Windows) -> Result<ValueId> {
+    job.computed(&windows.counts())?;
     let divisors = windows.each(Axis::divisors);
     let kernel = windows.each(|a| a.kernel as i64);
     let all = |wanted: &dyn Fn(usize, (i64, i64)) -> bool| {
@@ -293,7 +294,6 @@ fn average(job: &mut Job<'_, '_>, x: ValueId, windows: &Windows) -> Result<Value
     attributes.push(("count_include_pad", Value::Int(1)));
     let y = job.emit("AveragePool", &[x], attributes, shape)?;
     let [rows, columns] = windows.counts();
-    job.computed(&[rows, columns])?;
     let (area, [down, across]) = ((kernel[0] * kernel[1]) as f64, &divisors);
     let factor = |(h, w): (&(i64, i64), &(i64, i64))| (area / (h.0 * w.0) as f64) as f32;
     let factors: Vec<f32> = down.iter().flat_map(|h| across.iter().map(move |w| factor((h, w)))).collect();

@@ -83,6 +83,7 @@ pub(super) fn upsample(job: &mut Job<'_, '_>) -> Result<()> {
     if sizes.contains(&0) {
         return Err(layer.malformed(format!("a top of {sizes:?}")));
     }
+    job.check(&sizes)?;
     let Some(&mask) = job.bottoms.get(1) else {
         job.choose(format!("[{height}, {width}] to [{rows}, {columns}]: nearest"));
         let y = resized(job, x, &sizes, "nearest", "asymmetric")?;
@@ -93,7 +94,6 @@ pub(super) fn upsample(job: &mut Job<'_, '_>) -> Result<()> {
     }
     job.choose(format!("each element back to its place in a plane of [{rows}, {columns}], zeros elsewhere"));
     let (planes, from, to) = (batch * channels, height * width, rows * columns);
-    job.check(&sizes)?;
     let updates = job.reshape(x, &[planes, from])?;
     let mask = job.reshape(mask, &[planes, from])?;
     let places = job.cast(mask, DType::I64)?;

@@ -100,7 +100,7 @@ impl Job<'_, '_> {
         let kind = of("type").and_then(Value::as_str).unwrap_or("constant").to_owned();
         let value = of("value").and_then(Value::as_float).unwrap_or(0.0);
         let value = if filler.is_some() { value } else { asked.otherwise };
-        self.check(asked.shape)?;
+        self.computed(asked.shape)?;
         let count = element_count(asked.shape).unwrap_or(0);
         let name = format!("{}.blob{}", self.layer.name(), asked.index);
         let shape = asked.shape.to_vec();
@@ -117,7 +117,6 @@ impl Job<'_, '_> {
             }
             ("bilinear", &[_, _, height, width]) if height == width => {
                 self.choose(format!("blob {} is not in the file: bilinear, as Caffe fills it", asked.index));
-                self.computed(&[count])?;
                 in_memory(&name, DType::F32, shape, bilinear(count, width))?
             }
             _ => {

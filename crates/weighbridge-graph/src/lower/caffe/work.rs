@@ -33,6 +33,8 @@ pub(super) struct Work<'a> {
     pub(super) optional: HashSet<ValueId>,
     pub(super) choices: Vec<Choice>,
     pub(super) changed: Vec<(String, String)>,
+    /// Values of blobs that something gives.
+    pub(super) made: HashSet<ValueId>,
     /// Tensors of the source that the graph holds.
     pub(super) used: HashSet<weighbridge_model::TensorId>,
 }
@@ -185,6 +187,7 @@ impl<'a> Job<'_, 'a> {
         let known = &self.work.build.graph.values[value.0 as usize];
         let (dtype, shape, dims) =
             (known.dtype.unwrap_or(DType::F32), self.work.shapes.get(&value).cloned(), known.shape.clone());
+        self.work.made.insert(top);
         self.work.set_shape(top, dtype, shape);
         self.work.build.graph.values[top.0 as usize].shape = dims;
         let name = match index {

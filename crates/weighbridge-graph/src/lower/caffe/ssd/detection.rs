@@ -54,6 +54,9 @@ impl Detector {
             return Err(layer.unsupported("nms_param.eta below 1: a threshold that changes from box to box"));
         }
         let background = layer.int(SETTINGS, "background_label_id", 0)?;
+        if classes > 1 << 16 {
+            return Err(layer.unsupported(format!("{classes} classes")));
+        }
         if batch * if shared { 1 } else { classes } > UNROLLED {
             let what =
                 format!("{batch} images with {sets} sets of boxes, of which each has nodes of its own");

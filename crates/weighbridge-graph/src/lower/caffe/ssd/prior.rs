@@ -14,6 +14,11 @@ fn boxes(job: &mut Job<'_, '_>) -> Result<Vec<(f32, f32)>> {
     if least.is_empty() || !most.is_empty() && most.len() != least.len() {
         return Err(layer.malformed(format!("{} min_size and {} max_size", least.len(), most.len())));
     }
+    // Real ones have a few of each; every size is combined with every ratio.
+    let combined = least.len().saturating_mul(layer.each(SETTINGS, "aspect_ratio").len());
+    if combined > 1 << 12 {
+        return Err(layer.unsupported(format!("{combined} combinations of sizes and aspect ratios")));
+    }
     let flip = layer.flag(SETTINGS, "flip", true)?;
     let mut ratios: Vec<f32> = vec![1.0];
     for ratio in layer.floats(SETTINGS, "aspect_ratio")? {
