@@ -14,6 +14,7 @@ use weighbridge_model::{DType, Error, Model, Result, Tensor};
 use weighbridge_report::table::clean;
 use weighbridge_report::{json as figures, units};
 
+use super::emit;
 use super::into::matched;
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
@@ -22,6 +23,9 @@ use crate::{input, printer, progress};
 const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
+    if emit::is_source(args) {
+        return emit::run(args);
+    }
     let (format, variant) = target(args)?;
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
@@ -91,7 +95,7 @@ fn target(args: &ConvertArgs) -> Result<(&'static Format, Option<&'static str>)>
             let named = |f: &&Format| f.extensions.contains(&extension.as_str());
             writable().find(named).or_else(|| FORMATS.iter().find(named)).ok_or_else(|| Error::Usage {
                 what: format!(
-                    "{}: no format that is written has this extension; {} have",
+                    "{}: no format that is written has this extension; {} have, and .py",
                     args.output.display(),
                     extensions.join(", ")
                 ),
@@ -254,15 +258,16 @@ fn size(text: &str) -> Result<u64> {
 }
 
 /// What was or would be done.
-struct Account {
-    kept: Vec<String>,
+#[derive(Default)]
+pub(super) struct Account {
+    pub(super) kept: Vec<String>,
     /// How many of the changed have another name, and are the same bit for bit.
-    renamed: u64,
-    changed: Vec<Change>,
-    dropped: Vec<Change>,
+    pub(super) renamed: u64,
+    pub(super) changed: Vec<Change>,
+    pub(super) dropped: Vec<Change>,
     /// Names in the output, names of the sources, and by what they were matched; empty without `--into`.
     matched: Vec<(String, String, Rule)>,
-    plan: Plan,
+    pub(super) plan: Plan,
 }
 
 impl Account {
@@ -302,7 +307,7 @@ impl Account {
         Account { kept, renamed, changed, dropped, matched, plan }
     }
 
-    fn json(&self, dry_run: bool) -> Map<String, Json> {
+    pub(super) fn json(&self, dry_run: bool) -> Map<String, Json> {
         let list = |changes: &[Change]| -> Json {
             changes.iter().map(|c| json!({"tensor": c.tensor, "why": c.why})).collect()
         };
@@ -322,7 +327,7 @@ impl Account {
         document
     }
 
-    fn print(&self, dry_run: bool) -> Result<()> {
+    pub(super) fn print(&self, dry_run: bool) -> Result<()> {
         let kept = self.kept.len() as u64 + self.renamed;
         let mut text = format!("kept     {}", units::plural(kept, "tensor"));
         if self.renamed > 0 {

@@ -17,6 +17,9 @@ const READ: u64 = 4096;
 /// Most elements of a whole-number constant that stands in `forward` rather than in a buffer.
 const INLINE: u64 = 16;
 
+/// Parts of a module whose names tell its path, the surest first.
+const TELLING: [&str; 3] = ["running_mean", "weight", "bias"];
+
 /// Why a node is not expressed.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -241,9 +244,10 @@ impl<'a> Scope<'a> {
         if let Some(&at) = self.shared.get(&identity).filter(|_| sharable) {
             return token(at);
         }
-        let told = parts.iter().find(|p| matches!(p.suffix, "weight" | "in_proj_weight")).and_then(|part| {
+        // Exporters let equal tensors of several modules be one: statistics are a module's own more often than weights.
+        let told = TELLING.iter().filter_map(|suffix| parts.iter().find(|p| p.suffix == *suffix)).find_map(|part| {
             let (path, last) = path_of_tensor(&part.tensor.name);
-            (last == part.suffix && !path.is_empty()).then_some(path)
+            (last == part.suffix && !path.is_empty() && self.tree.is_free(&path)).then_some(path)
         });
         let named = if node.name.is_empty() {
             node.outputs

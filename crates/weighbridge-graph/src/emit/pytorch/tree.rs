@@ -68,6 +68,18 @@ impl Tree {
         self.child(at, name, kind)
     }
 
+    /// Whether a module may stand at this path.
+    pub(super) fn is_free(&self, path: &[String]) -> bool {
+        let mut at = ROOT;
+        for name in path {
+            match self.find(at, name) {
+                None => return true,
+                Some(found) => at = found,
+            }
+        }
+        false
+    }
+
     /// The container of this name; one of a name like it where something else has the name.
     fn container(&mut self, at: At, name: &str) -> At {
         let mut wanted = name.to_owned();

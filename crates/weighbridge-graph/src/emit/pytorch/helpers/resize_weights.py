@@ -7,7 +7,7 @@ def resize_weights(
     """
     at = torch.arange(size, dtype=torch.float64)
     if position == "align_corners":
-        at = at * (n - 1) / (size - 1) if size > 1 else at * 0
+        at = at * (n - 1) / (n * scale - 1) if size > 1 else at * 0
     elif position == "asymmetric":
         at = at / scale
     elif position == "tf_crop_and_resize":

@@ -42,6 +42,16 @@ fn pair(w: &mut Work<'_, '_>) -> Ruled<(String, String)> {
     Ok((first, second))
 }
 
+/// torch has wide unsigned numbers, and computes with bytes alone.
+pub(super) fn computes(w: &Work<'_, '_>) -> Ruled {
+    match w.dtype(0) {
+        Some(dtype @ (DType::U16 | DType::U32 | DType::U64)) => {
+            Err(format!("torch does not compute with {dtype}").into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is known of the result: the type of the operands, the larger number of dimensions.
 fn learn(w: &mut Work<'_, '_>, dtype: Option<DType>) {
     let ranks: Option<Vec<usize>> = (0..w.node.inputs.len()).map(|i| w.rank(i)).collect();
@@ -54,12 +64,14 @@ fn either(w: &Work<'_, '_>) -> Option<DType> {
 }
 
 fn infix(w: &mut Work<'_, '_>, operator: &str) -> Ruled {
+    computes(w)?;
     learn(w, either(w));
     let (a, b) = pair(w)?;
     w.give(format!("{a} {operator} {b}"))
 }
 
 fn compare(w: &mut Work<'_, '_>, operator: &str) -> Ruled {
+    computes(w)?;
     learn(w, Some(DType::Bool));
     let (a, b) = pair(w)?;
     w.give(format!("{a} {operator} {b}"))
@@ -79,6 +91,7 @@ fn call(w: &mut Work<'_, '_>, function: &str) -> Ruled {
 
 /// Whole numbers are divided towards zero.
 fn div(w: &mut Work<'_, '_>) -> Ruled {
+    computes(w)?;
     learn(w, either(w));
     match either(w) {
         Some(dtype) if dtype.is_float() => {
@@ -98,6 +111,7 @@ fn div(w: &mut Work<'_, '_>) -> Ruled {
 }
 
 fn modulo(w: &mut Work<'_, '_>) -> Ruled {
+    computes(w)?;
     let function = if w.int("fmod", 0) != 0 { "torch.fmod" } else { "torch.remainder" };
     call(w, function)
 }
@@ -115,6 +129,7 @@ fn pow(w: &mut Work<'_, '_>) -> Ruled {
 }
 
 fn bit_shift(w: &mut Work<'_, '_>) -> Ruled {
+    computes(w)?;
     match w.word("direction", "") {
         "LEFT" => call(w, "torch.bitwise_left_shift"),
         "RIGHT" => call(w, "torch.bitwise_right_shift"),

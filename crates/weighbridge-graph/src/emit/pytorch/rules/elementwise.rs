@@ -3,6 +3,7 @@
 use weighbridge_model::DType;
 
 use super::Row;
+use super::arithmetic::computes;
 use crate::emit::pytorch::scope::{Ruled, Work};
 use crate::emit::pytorch::text;
 
@@ -29,7 +30,7 @@ pub(super) const RULES: &[Row] = &[
     ("Acosh", |w| plain(w, "torch.acosh")),
     ("Atanh", |w| plain(w, "torch.atanh")),
     ("Erf", |w| plain(w, "torch.erf")),
-    ("BitwiseNot", |w| plain(w, "torch.bitwise_not")),
+    ("BitwiseNot", |w| computes(w).and_then(|()| plain(w, "torch.bitwise_not"))),
     ("Not", |w| truth(w, "torch.logical_not")),
     ("IsNaN", |w| truth(w, "torch.isnan")),
     ("IsInf", is_inf),
