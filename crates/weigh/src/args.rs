@@ -183,6 +183,7 @@ Examples:
   weigh convert net.pth -o net.wts --to wts:nvidia    a variant of a format; also pytorch:legacy
   weigh convert deploy.prototxt net.caffemodel -o half.caffemodel --dtype f16
   weigh convert net.onnx -o net.py                    a PyTorch module, with net.pth
+  weigh convert deploy.prototxt net.caffemodel -o net.onnx    the net in ONNX's operators, with what was chosen
   weigh convert net.keras -o net.pth --into untrained.pth    the names and shapes of another model
   weigh convert net.pth -o w.safetensors --into net.onnx --dry-run    which would be which, and why
 
@@ -269,6 +270,9 @@ pub struct ConvertArgs {
     /// With a module (.py): the format of the weights beside it, pytorch or safetensors.
     #[arg(long, value_name = "FORMAT")]
     pub weights: Option<String>,
+
+    #[command(flatten)]
+    pub lower: LowerArgs,
 
     /// Tell what would be done, and do nothing.
     #[arg(long)]
@@ -394,4 +398,30 @@ impl Color {
         }
         .write_global();
     }
+}
+
+/// From a net of Caffe's to a graph of other operators.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "A net of Caffe's as a graph")]
+pub struct LowerArgs {
+    /// Sizes of an input, where the net does not tell them or others are wanted: `data=1,3,224,224`; may be repeated.
+    #[arg(long = "input", value_name = "NAME=SIZES")]
+    pub inputs: Vec<String>,
+
+    /// A stage that `include` and `exclude` rules name; may be repeated. The phase is TEST.
+    #[arg(long = "stage", value_name = "NAME")]
+    pub stages: Vec<String>,
+
+    /// The level that `min_level` and `max_level` are held against.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub level: i64,
+
+    /// Keep layers that have no equal as nodes of the domain `caffe`.
+    #[arg(long)]
+    pub allow_unknown: bool,
+
+    /// Put into the graph what is done to images before: `net` (what the net's data layers say; the default),
+    /// `mean=104,117,123`, `mean=FILE.binaryproto`, `scale=0.017`, `rgb`; may be repeated.
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, default_missing_value = "net")]
+    pub preprocess: Vec<String>,
 }

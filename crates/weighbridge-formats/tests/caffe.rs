@@ -144,10 +144,10 @@ fn what_writes_over_its_bottom_makes_a_value_of_its_own() {
     let graph = model.graph.unwrap();
     let inputs = |name: &str| value_names(&graph, &node(&graph, name).inputs);
     let outputs = |name: &str| value_names(&graph, &node(&graph, name).outputs);
-    assert_eq!((inputs("conv"), outputs("conv")), (vec!["data".to_owned()], vec!["c".to_owned()]));
-    assert_eq!((inputs("relu"), outputs("relu")), (vec!["c".to_owned()], vec!["c@relu".to_owned()]));
-    assert_eq!((inputs("drop"), outputs("drop")), (vec!["c@relu".to_owned()], vec!["c@drop".to_owned()]));
-    assert_eq!(inputs("side"), ["c@drop"]);
+    assert_eq!((inputs("conv"), outputs("conv")), (vec!["data".to_owned()], vec!["c@conv".to_owned()]));
+    assert_eq!((inputs("relu"), outputs("relu")), (vec!["c@conv".to_owned()], vec!["c@relu".to_owned()]));
+    assert_eq!((inputs("drop"), outputs("drop")), (vec!["c@relu".to_owned()], vec!["c".to_owned()]));
+    assert_eq!(inputs("side"), ["c"]);
     let named = |ids: &[ValueId]| value_names(&graph, &ids.iter().copied().map(Some).collect::<Vec<_>>());
     assert_eq!(named(&graph.inputs), ["data", "elsewhere"]);
     assert_eq!(named(&graph.outputs), ["b", "sum"]);

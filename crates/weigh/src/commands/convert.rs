@@ -6,16 +6,18 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 use weighbridge_convert::into::Rule;
 use weighbridge_convert::{CastOptions, Moved, Rename, Transfer, rename_map};
+use weighbridge_graph::lower::{Choice, Lowered};
 use weighbridge_formats::{
     Carry, Change, FORMATS, Format, Plan, ReadOptions, WriteOptions, by_id, check_target, open,
 };
 use weighbridge_measure::{Options, measure, sha256};
-use weighbridge_model::{DType, Error, Model, Result, Tensor};
+use weighbridge_model::{DType, Error, Model, Result, Role, Tensor};
 use weighbridge_report::table::clean;
 use weighbridge_report::{json as figures, units};
 
 use super::emit;
 use super::into::matched;
+use super::lower::lowered;
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
 
@@ -30,6 +32,13 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
     let (model, part) = weights(&opened.model, args.all)?;
+    let (model, lowered) = match args.into.is_none() && format.id == "onnx" {
+        true => match lowered(&model, &args.lower)? {
+            Some(Lowered { model, choices, changed, dropped }) => (model, Told { choices, changed, dropped }),
+            None => (model, Told::default()),
+        },
+        false => (model, Told::default()),
+    };
     let mut transfer = Transfer::of(&model);
     edit(&mut transfer, args)?;
     let target = match &args.into {
@@ -56,7 +65,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         None => transfer.model(&model),
     };
     let plan = format.plan(&written, &args.output, &options)?;
-    let account = Account::of(&transfer, plan, &opened.model, part.as_deref());
+    let account = Account::of(&transfer, plan, &opened.model, part.as_deref()).with(lowered, &written);
     agree(args, &transfer, &account.plan)?;
     let how = Carry { force: args.force, sync: args.sync };
     let mut inputs = opened.model.files.clone();
@@ -130,7 +139,7 @@ fn edit(transfer: &mut Transfer, args: &ConvertArgs) -> Result<()> {
         transfer.retain("dropped as asked", |t| !drop.is_match(&t.name));
     }
     if args.drop_optimizer {
-        transfer.retain("optimizer state", |t| t.role != weighbridge_model::Role::OptimizerState);
+        transfer.retain("optimizer state", |t| t.role != Role::OptimizerState);
     }
     for glob in &args.transpose {
         let which = input::globs(std::slice::from_ref(glob))?;
@@ -257,6 +266,14 @@ fn size(text: &str) -> Result<u64> {
     }
 }
 
+/// What a lowering tells beside the model.
+#[derive(Default)]
+struct Told {
+    choices: Vec<Choice>,
+    changed: Vec<(String, String)>,
+    dropped: Vec<(String, String)>,
+}
+
 /// What was or would be done.
 #[derive(Default)]
 pub(super) struct Account {
@@ -267,6 +284,8 @@ pub(super) struct Account {
     pub(super) dropped: Vec<Change>,
     /// Names in the output, names of the sources, and by what they were matched; empty without `--into`.
     matched: Vec<(String, String, Rule)>,
+    /// What was chosen where a net became a graph of other operators.
+    pub(super) choices: Vec<Choice>,
     pub(super) plan: Plan,
 }
 
@@ -304,7 +323,25 @@ impl Account {
         dropped.append(&mut plan.dropped);
         let of = |m: &Moved| m.matched.map(|rule| (m.target.name.clone(), m.source.name.clone(), rule));
         let matched = transfer.moved.iter().filter_map(of).collect();
-        Account { kept, renamed, changed, dropped, matched, plan }
+        Account { kept, renamed, changed, dropped, matched, choices: Vec::new(), plan }
+    }
+
+    /// With what a lowering did before.
+    fn with(mut self, told: Told, written: &Model) -> Self {
+        let altered: HashSet<&str> = told.changed.iter().map(|(name, _)| name.as_str()).collect();
+        let constants = written.tensors.iter().filter(|t| t.role == Role::Constant).map(|t| t.name.as_str());
+        let constants: HashSet<&str> = if told.choices.is_empty() { HashSet::new() } else { constants.collect() };
+        self.plan.added.extend(
+            self.kept
+                .iter()
+                .filter(|name| constants.contains(name.as_str()))
+                .map(|name| Change::new(name, "a constant of the operators")),
+        );
+        self.kept.retain(|name| !altered.contains(name.as_str()) && !constants.contains(name.as_str()));
+        self.changed.extend(told.changed.into_iter().map(|(name, why)| Change::new(name, why)));
+        self.dropped.extend(told.dropped.into_iter().map(|(name, why)| Change::new(name, why)));
+        self.choices = told.choices;
+        self
     }
 
     pub(super) fn json(&self, dry_run: bool) -> Map<String, Json> {
@@ -320,6 +357,10 @@ impl Account {
         if !self.matched.is_empty() {
             let pair = |(tensor, source, rule): &(String, String, Rule)| json!({"tensor": tensor, "source": source, "by": rule.id()});
             document.insert("matched".into(), self.matched.iter().map(pair).collect());
+        }
+        if !self.choices.is_empty() {
+            let choice = |c: &Choice| json!({"layer": c.layer, "type": c.kind, "choice": c.choice});
+            document.insert("choices".into(), self.choices.iter().map(choice).collect());
         }
         let files = self.plan.files.iter().map(|f| f.path.display().to_string());
         document.insert("files".into(), files.collect());
@@ -352,6 +393,11 @@ impl Account {
                 let more: usize = groups[most..].iter().map(|(_, names)| names.len()).sum();
                 text += &format!("{head:7}  and {more} more (--json lists all)\n");
             }
+        }
+        let choices: Vec<Change> =
+            self.choices.iter().map(|c| Change::new(format!("{} ({})", c.layer, c.kind), &c.choice)).collect();
+        for (choice, layers) in by_reason(&choices) {
+            text += &format!("chosen   {}: {}\n", clean(&named(&layers)), clean(choice));
         }
         let head = if dry_run { "would be" } else { "file   " };
         for file in &self.plan.files {

@@ -5,6 +5,7 @@ pub mod convert;
 mod emit;
 pub mod formats;
 mod into;
+mod lower;
 pub mod ls;
 pub mod report;
 pub mod show;

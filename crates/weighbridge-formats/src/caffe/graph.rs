@@ -1,9 +1,10 @@
 //! The graph of a net, in Caffe's own operators.
 //!
-//! Caffe knows blobs by name, and a layer may write over one that it reads. Here every top is a value of its own:
-//! the first of a name is called so, further ones `NAME@LAYER` after the layer that makes them. A bottom is the
-//! latest value of its name before it that can exist together with its layer: `include` and `exclude` say which
-//! layers are there for training and which for testing, and a layer that is there for both reads what testing has.
+//! Caffe knows blobs by name, and a layer may write over one that it reads. Here every top is a value of its own: the
+//! last of a name, which is what Caffe's blob holds in the end, is called so, and those before it `NAME@LAYER` after the
+//! layer that makes them. What is given from outside keeps its name, since it is fed by that. A bottom is the latest
+//! value of its name before it that can exist together with its layer: `include` and `exclude` say which layers are
+//! there for training and which for testing, and a layer that is there for both reads what testing has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,6 +12,12 @@ use weighbridge_model::{Attribute, Graph, GraphValue, Model, Node, Value, ValueI
 
 use super::net::{Layer, Net, dims};
 use super::settings::each;
+
+/// The property of a value that is not called like its blob: that blob's name.
+pub(super) const BLOB: &str = "blob";
+
+/// The text on an input that the net reads and does not state.
+const UNSTATED: &str = "no layer gives it";
 
 /// When a layer is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +48,10 @@ struct Builder {
     graph: Graph,
     latest: HashMap<String, Latest>,
     used: HashSet<ValueId>,
+    /// Values that layers make: which, after what layer, and whether they are there in testing.
+    made: Vec<(ValueId, String, bool)>,
+    /// Names of what is given from outside.
+    given: HashSet<String>,
 }
 
 /// The graph of a net whose tensors are in `model`.
@@ -56,6 +67,7 @@ pub(super) fn build(net: &Net, model: &Model) -> Graph {
     for layer in &net.layers {
         builder.layer(layer, model, &mut outputs);
     }
+    builder.tell_apart();
     let used = std::mem::take(&mut builder.used);
     builder.graph.outputs = outputs.into_iter().filter(|value| !used.contains(value)).collect();
     builder.graph
@@ -69,11 +81,11 @@ impl Builder {
 
     /// A new value of this name, made by `layer` or given from outside.
     fn make(&mut self, name: &str, layer: Option<&Layer>, phase: Phase) -> ValueId {
-        let shown = match (self.latest.contains_key(name), layer) {
-            (true, Some(layer)) => format!("{name}@{}", layer.name),
-            _ => name.to_owned(),
-        };
-        let value = self.value(shown);
+        let value = self.value(name.to_owned());
+        match layer.filter(|layer| !layer.bottoms.is_empty()) {
+            Some(layer) => self.made.push((value, layer.name.clone(), phase != Phase::Train)),
+            None => drop(self.given.insert(name.to_owned())),
+        }
         let latest = self.latest.entry(name.to_owned()).or_default();
         if phase != Phase::Test {
             latest.train = Some(value);
@@ -84,6 +96,24 @@ impl Builder {
         value
     }
 
+    /// Names the values of one blob after the layers that make them, but for the last; of those that are there in
+    /// testing, where any is.
+    fn tell_apart(&mut self) {
+        let mut last: HashMap<String, ValueId> = HashMap::new();
+        for in_testing in [false, true] {
+            for (value, _, _) in self.made.iter().filter(|(_, _, testing)| *testing || !in_testing) {
+                last.insert(self.graph.value(*value).name.clone(), *value);
+            }
+        }
+        for (value, layer, _) in &self.made {
+            let known = &mut self.graph.values[value.0 as usize];
+            if last[&known.name] != *value || self.given.contains(&known.name) {
+                known.properties.push((BLOB.to_owned(), known.name.clone()));
+                known.name = format!("{}@{layer}", known.name);
+            }
+        }
+    }
+
     fn layer(&mut self, layer: &Layer, model: &Model, outputs: &mut Vec<ValueId>) {
         let phase = phase(layer);
         let mut inputs = Vec::with_capacity(layer.bottoms.len() + layer.blobs.len());
@@ -92,6 +122,7 @@ impl Builder {
             // What no layer before gives comes from outside.
             let value = known.unwrap_or_else(|| {
                 let value = self.make(bottom, None, Phase::Both);
+                self.graph.values[value.0 as usize].doc = UNSTATED.to_owned();
                 self.graph.inputs.push(value);
                 value
             });

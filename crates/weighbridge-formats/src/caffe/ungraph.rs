@@ -1,10 +1,11 @@
 //! The layers of a net from its graph, which `graph` made of such: names of tops as they were, and blobs apart from
 //! bottoms.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use weighbridge_model::{Attribute, Graph, Node, TensorId, ValueId};
 
+use super::graph::BLOB;
 use super::net::Layer;
 
 /// A layer, and what its blobs are according to the graph.
@@ -17,9 +18,9 @@ pub(super) struct Wired {
 /// All layers in order.
 pub(super) fn layers(graph: &Graph) -> Vec<Wired> {
     let given: HashMap<ValueId, TensorId> = graph.initializers.iter().copied().collect();
-    let mut wiring = Wiring { graph, given, names: HashMap::new(), known: HashSet::new() };
+    let mut wiring = Wiring { graph, given, names: HashMap::new() };
     for &input in &graph.inputs {
-        wiring.name(input, wiring.graph.values[input.0 as usize].name.clone());
+        wiring.names.insert(input, wiring.graph.values[input.0 as usize].name.clone());
     }
     graph.nodes.iter().map(|node| wiring.layer(node)).collect()
 }
@@ -29,15 +30,9 @@ struct Wiring<'a> {
     given: HashMap<ValueId, TensorId>,
     /// What the net calls the values that flow.
     names: HashMap<ValueId, String>,
-    known: HashSet<String>,
 }
 
 impl Wiring<'_> {
-    fn name(&mut self, value: ValueId, name: String) {
-        self.known.insert(name.clone());
-        self.names.insert(value, name);
-    }
-
     fn layer(&mut self, node: &Node) -> Wired {
         let mut layer = Layer { name: node.name.clone(), kind: node.op.clone(), ..Layer::default() };
         let mut blobs = Vec::new();
@@ -50,10 +45,10 @@ impl Wiring<'_> {
             }
         }
         for &value in node.outputs.iter().flatten() {
-            let shown = &self.graph.values[value.0 as usize].name;
-            let again = shown.strip_suffix(&node.name).and_then(|s| s.strip_suffix('@'));
-            let name = again.filter(|name| self.known.contains(*name)).unwrap_or(shown).to_owned();
-            self.name(value, name.clone());
+            let known = &self.graph.values[value.0 as usize];
+            let blob = known.properties.iter().find(|(key, _)| key == BLOB).map(|(_, name)| name);
+            let name = blob.unwrap_or(&known.name).clone();
+            self.names.insert(value, name.clone());
             layer.tops.push(name);
         }
         let plain = |(name, attribute): &(String, Attribute)| match attribute {

@@ -33,10 +33,13 @@ impl<'a> Lexer<'a> {
         Lexer { source, bytes, at, start: at }
     }
 
-    /// An error at the last word, with its line.
+    /// An error at the last word, with its line and column, both counted from one, columns in characters.
     pub(super) fn fault(&self, what: impl std::fmt::Display) -> Error {
-        let line = 1 + self.bytes[..self.start.min(self.bytes.len())].iter().filter(|&&b| b == b'\n').count();
-        Error::malformed(self.source.place(self.start as u64), format!("line {line}: {what}"))
+        let before = &self.bytes[..self.start.min(self.bytes.len())];
+        let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
+        let begun = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        let column = 1 + String::from_utf8_lossy(&before[begun..]).chars().count();
+        Error::malformed(self.source.place(self.start as u64), format!("line {line}, column {column}: {what}"))
     }
 
     fn peek(&self) -> Option<u8> {

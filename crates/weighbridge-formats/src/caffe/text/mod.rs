@@ -294,17 +294,17 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused_with_its_line() {
         for (text, expected) in [
-            ("a: 1\nb 2", "net.prototxt at byte 7: line 2: a number where ':' or '{' belongs"),
-            ("a {\n", "net.prototxt at byte 4: line 2: the text ends where '}' is missing"),
-            ("a { b: 1 >", "net.prototxt at byte 9: line 1: '>' where a field's name belongs"),
-            ("a: 'x\n'", "net.prototxt at byte 3: line 1: a string that is not closed on its line"),
-            ("a: 09", "net.prototxt at byte 3: line 1: no octal number of 64 bits"),
-            ("a: 1x", "net.prototxt at byte 3: line 1: '1x' is no number"),
-            ("a: [1 2]", "net.prototxt at byte 6: line 1: a list whose items no comma parts"),
-            ("a: [[1]]", "net.prototxt at byte 4: line 1: a list within a list"),
-            ("a: \"\\q\"", "net.prototxt at byte 3: line 1: the escape \\q is not known"),
-            ("a: @", "net.prototxt at byte 3: line 1: '@' begins no word"),
-            ("a:", "net.prototxt at byte 2: line 1: the text ends where a value belongs"),
+            ("a: 1\nb 2", "net.prototxt at byte 7: line 2, column 3: a number where ':' or '{' belongs"),
+            ("a {\n", "net.prototxt at byte 4: line 2, column 1: the text ends where '}' is missing"),
+            ("a { b: 1 >", "net.prototxt at byte 9: line 1, column 10: '>' where a field's name belongs"),
+            ("a: 'x\n'", "net.prototxt at byte 3: line 1, column 4: a string that is not closed on its line"),
+            ("a: 09", "net.prototxt at byte 3: line 1, column 4: no octal number of 64 bits"),
+            ("a: 1x", "net.prototxt at byte 3: line 1, column 4: '1x' is no number"),
+            ("a: [1 2]", "net.prototxt at byte 6: line 1, column 7: a list whose items no comma parts"),
+            ("a: [[1]]", "net.prototxt at byte 4: line 1, column 5: a list within a list"),
+            ("a: \"\\q\"", "net.prototxt at byte 3: line 1, column 4: the escape \\q is not known"),
+            ("a: @", "net.prototxt at byte 3: line 1, column 4: '@' begins no word"),
+            ("a:", "net.prototxt at byte 2: line 1, column 3: the text ends where a value belongs"),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), expected);
         }

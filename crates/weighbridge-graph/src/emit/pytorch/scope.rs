@@ -209,22 +209,42 @@ impl<'a> Scope<'a> {
                 _ => format!("torch.tensor({})", text::list(&numbers)),
             }
         } else {
-            let (above, last) = path_of_tensor(name);
-            let of_type = if tensor.dtype == DType::F32 { String::new() } else { format!(", dtype={kind}") };
-            let sizes = if tensor.shape.is_empty() { "()".into() } else { text::joined(&tensor.shape) };
-            let made = format!("torch.empty({sizes}{of_type})");
-            // Zeros are not left to chance where a type has no random bits.
-            let held = tensor.dtype.is_float() && tensor.role == Role::Parameter && !tensor.shape.is_empty();
-            let at = match held && self.graph.initializers.iter().len() > 0 && tensor.dtype.bits() >= 16 {
-                true => self.tree.parameter(&above, &last, made),
-                false => self.tree.buffer(&above, &last, made),
-            };
-            let from = self.source_of(&tensor);
-            self.entries.push(Entry { at, suffix: "", tensor, from, change: None });
-            token(at)
+            let name = name.clone();
+            self.hold(&name, &tensor, kind)
         };
         self.written[value.0 as usize] = Some(text.clone());
         Ok(text)
+    }
+
+    /// A parameter or a buffer of this name; its expression.
+    fn hold(&mut self, name: &str, tensor: &Tensor, kind: &str) -> String {
+        let (above, last) = path_of_tensor(name);
+        let of_type = if tensor.dtype == DType::F32 { String::new() } else { format!(", dtype={kind}") };
+        let sizes = if tensor.shape.is_empty() { "()".into() } else { text::joined(&tensor.shape) };
+        let made = format!("torch.empty({sizes}{of_type})");
+        let trained = tensor.dtype.is_float() && tensor.role == Role::Parameter && !tensor.shape.is_empty();
+        let at = match trained && tensor.dtype.bits() >= 16 {
+            true => self.tree.parameter(&above, &last, made),
+            false => self.tree.buffer(&above, &last, made),
+        };
+        let (from, change) = (self.source_of(tensor), None);
+        self.entries.push(Entry { at, suffix: "", tensor: tensor.clone(), from, change });
+        token(at)
+    }
+
+    /// The expression of a tensor that its own name gives a place other than a module's weight or bias: keys are to be
+    /// what they were.
+    pub(super) fn own(&mut self, tensor: &Tensor) -> Option<String> {
+        let (path, last) = path_of_tensor(&tensor.name);
+        if path.is_empty() || matches!(&*last, "weight" | "bias") {
+            return None;
+        }
+        self.held(tensor)
+    }
+
+    /// The expression of a tensor under its own name.
+    pub(super) fn held(&mut self, tensor: &Tensor) -> Option<String> {
+        text::dtype(tensor.dtype).map(|kind| self.hold(&tensor.name, tensor, kind))
     }
 
     /// The tensor of the file that this one is, or is a view of.
@@ -234,7 +254,9 @@ impl<'a> Scope<'a> {
 
     /// The expression of a module, made of `parts`: an earlier one where it is the same.
     pub(super) fn module(&mut self, node: &Node, made: &str, parts: Vec<Part>) -> String {
-        let mut identity = made.to_owned();
+        // Where the exporter says which module a node is in, equal tensors do not make two of them one.
+        let owner = node.name.strip_prefix('/').and_then(|name| name.rsplit_once('/')).map_or("", |(owner, _)| owner);
+        let mut identity = format!("{owner}|{made}");
         for part in &parts {
             let place = std::sync::Arc::as_ptr(&part.tensor.storage).cast::<u8>();
             write!(identity, "|{}{place:p}{:?}", part.suffix, part.tensor.layout)

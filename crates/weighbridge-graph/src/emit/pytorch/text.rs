@@ -97,7 +97,9 @@ pub(super) fn statement(text: &str, indent: usize, out: &mut String) {
         None => text.find(" = ").map(|at| text.split_at(at + 3)),
     };
     match (last_bracket(text), behind) {
-        (Some((open, close)), _) if close + 1 == text.len() && !is_bare(behind) => {
+        (Some((open, close)), _)
+            if close + 1 == text.len() && !is_bare(behind) && (behind.is_none() || indent + open < WIDTH) =>
+        {
             broken(text, open, close, indent, out);
         }
         (_, Some((head, value))) => {

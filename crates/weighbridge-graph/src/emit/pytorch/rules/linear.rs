@@ -9,8 +9,13 @@ use crate::emit::pytorch::views::{of_type, squeezed, transposed};
 
 pub(super) const RULES: &[Row] = &[("Gemm", gemm), ("MatMul", matmul), ("Einsum", einsum), ("Det", det)];
 
-/// nn.Linear of a weight `[out, in]`.
-fn linear(w: &mut Work<'_, '_>, weight: Part, bias: Option<Part>) -> String {
+/// The product with a weight `[out, in]`: nn.Linear, or the function where the weight's own name is no module's.
+fn linear(w: &mut Work<'_, '_>, weight: Part, bias: Option<Part>, x: &str) -> String {
+    if let Some(matrix) = w.scope.own(&weight.tensor) {
+        let added = bias.and_then(|bias| w.scope.held(&bias.tensor));
+        let added = added.map(|bias| format!(", {bias}")).unwrap_or_default();
+        return format!("F.linear({x}, {matrix}{added})");
+    }
     let shape = &weight.tensor.shape;
     let made = format!(
         "nn.Linear({}, {}{}{})",
@@ -19,7 +24,8 @@ fn linear(w: &mut Work<'_, '_>, weight: Part, bias: Option<Part>) -> String {
         if bias.is_none() { format!(", bias={}", truth(false)) } else { String::new() },
         of_type(&weight.tensor)
     );
-    w.module(&made, std::iter::once(weight).chain(bias).collect())
+    let module = w.module(&made, std::iter::once(weight).chain(bias).collect());
+    format!("{module}({x})")
 }
 
 /// Whether a constant is added to the last dimension alone, which has `count` elements.
@@ -50,8 +56,8 @@ fn gemm(w: &mut Work<'_, '_>) -> Ruled {
         let outputs = matrix.shape[usize::from(!turned_b)];
         let added = w.constant(2).filter(|c| is_bias(c, outputs) && outputs > 0).cloned();
         if alpha == 1.0 && (beta == 1.0 && added.is_some() || !w.has(2)) {
-            let module = linear(w, weight(&matrix, turned_b), added.as_ref().map(bias));
-            return w.give(format!("{module}({x})"));
+            let product = linear(w, weight(&matrix, turned_b), added.as_ref().map(bias), &x);
+            return w.give(product);
         }
     }
     let b = w.x(1)?;
@@ -78,7 +84,7 @@ fn matmul(w: &mut Work<'_, '_>) -> Ruled {
         let matrix = matrix.clone();
         let x = w.x(0)?;
         let add = added(w, matrix.shape[1]);
-        let module = linear(w, weight(&matrix, false), add.as_ref().map(|(_, _, tensor)| bias(tensor)));
+        let product = linear(w, weight(&matrix, false), add.as_ref().map(|(_, _, tensor)| bias(tensor)), &x);
         return match add {
             Some((node, output, _)) => {
                 w.scope.absorbed.insert(node);
@@ -86,9 +92,9 @@ fn matmul(w: &mut Work<'_, '_>) -> Ruled {
                 if w.scope.known[output.0 as usize].dims.is_none() {
                     w.scope.known[output.0 as usize].dims = rank.map(|n| vec![None; n]);
                 }
-                w.give_value(output, format!("{module}({x})"))
+                w.give_value(output, product)
             }
-            None => w.give(format!("{module}({x})")),
+            None => w.give(product),
         };
     }
     let (a, b) = (w.x(0)?, w.x(1)?);
