@@ -34,6 +34,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/full.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/loaders.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/verify.py --weigh target/debug/weigh
+	$(IN_VENV) -W ignore tests/python/emit.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_onnx.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_layers.py --weigh target/debug/weigh
 

@@ -7,10 +7,14 @@ import itertools
 import json
 import py_compile
 import subprocess
+import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
+import black
+import caffe_onnx
 import emitted
 import numpy as np
 import onnx
@@ -36,6 +40,8 @@ NETS = {
     "swin_t": 64,
     "vit_b_16": 224,
 }
+# Of these the layout is looked at too, which takes black a while.
+FORMATTED = ("resnet18", "googlenet")
 # Relative to the largest magnitude of a value; sums of products are in another order than in ONNX Runtime.
 CLOSE = 1e-4
 
@@ -210,6 +216,137 @@ def networks(binary, folder, only):
         image = np.random.default_rng(0).standard_normal((2, 3, size, size)).astype(np.float32)
         yield from compared(name, path, ([image], inner(model, [image])), CLOSE)
         yield from same_keys(name, path, net)
+        if name in FORMATTED:
+            yield from formatted(path)
+
+
+def formatted(path):
+    """A source that the formatter would change."""
+    source = path.read_text()
+    if black.format_str(source, mode=black.Mode()) != source:
+        yield f"{path.name}: black formats it otherwise"
+
+
+def caffe(binary, folder, only):
+    """Yields the blobs of Caffe's nets that differ from what Caffe itself gave."""
+    count = 0
+    cases = [case for case in caffe_onnx.cases([caffe_onnx.CORPUS]) if not only or only in case.name]
+    for case in cases:
+        path, oracle = folder / f"{case.name}.py", Path(f"{case}.oracle")
+        inputs = {file.stem: np.load(file) for file in (oracle / "in").glob("*.npy")}
+        try:
+            caffe_onnx.convert(binary, case, path)
+            _, names, arguments = emitted.load(path)
+            _, values = emitted.run(path, [inputs[name] for name in arguments])
+            differ, _, number = caffe_onnx.compare(case, values | inputs, oracle)
+        except Exception as error:  # noqa: BLE001: whatever a library raises is a failure of the case
+            yield f"{case.name}: {type(error).__name__}: {str(error)[:300]}"
+            continue
+        yield from differ
+        yield from formatted(path)
+        count += number
+    print(f"Caffe: {len(cases)} nets, {count} blobs")
+
+
+HOSTILE = [
+    'a"""\nimport pathlib; pathlib.Path("MARKER").touch()\n"""',
+    "x\nimport pathlib; pathlib.Path('MARKER').touch()",
+    "y\u2028import pathlib; pathlib.Path('MARKER').touch()#\x85\r",
+    "\\",
+    "\x00\x01\x02",
+    "class",
+    "torch",
+    "forward",
+    "",
+    "-> z, w",
+    "\u5377\u79ef/1.weight",
+    "__class__",
+]
+
+
+def hostile(binary, folder, _):
+    """Yields what names of a file bring about that they should not."""
+    marker = folder / "marker"
+    bad = [name.replace("MARKER", str(marker)) for name in HOSTILE]
+    nodes, weights, last = [], [], "in\nput"
+    for i, name in enumerate(bad):
+        out, kernel = f"{name}{i % 3}", f"{name}.{i}.weight"
+        weights.append(numpy_helper.from_array(np.ones((2, 2, 1, 1), np.float32), kernel))
+        nodes.append(onnx.helper.make_node("Conv", [last, kernel], [out], name=name))
+        last = out
+    value = onnx.helper.make_tensor_value_info
+    shape = [bad[0], 2, 3, 3]
+    graph = onnx.helper.make_graph(
+        nodes, bad[0], [value("in\nput", 1, shape)], [value(last, 1, shape)], weights, doc_string=bad[0]
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    path, told = convert(binary, model, folder)
+    if path is None:
+        yield f"hostile names: {told}"
+        return
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True)
+    if done.returncode:
+        yield f"hostile names: {done.stderr[-300:]}"
+    got, values = emitted.run(path, [np.ones((1, 2, 3, 3), np.float32)])
+    if marker.exists() or not np.all(got[0] == 2.0 ** len(bad)):
+        yield "hostile names: they are executed, or change the result"
+    if set(name for node in nodes for name in node.output) - set(values):
+        yield "hostile names: not all values are told"
+
+
+def refusals(binary, folder, _):
+    """Yields what is not said of a model that cannot be expressed."""
+    value = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("Relu", ["x"], ["a"], name="fine"),
+        onnx.helper.make_node("Strange", ["a"], ["b"], name="first", domain="own"),
+        onnx.helper.make_node("GRU", ["b", "b", "b"], ["c"], name="second", hidden_size=2),
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", 1, [1])], [value("c", 1, None)])
+    (folder / "net.py").unlink(missing_ok=True)
+    path, told = convert(binary, onnx.helper.make_model(graph), folder)
+    if path is not None or not told.startswith("exit 2") or (folder / "net.py").exists():
+        yield f"an operator without a rule: {told}"
+    elif "first" not in told or "second" not in told or "fine" in told:
+        yield f"an operator without a rule: not all are named: {told}"
+
+
+def chain(binary, folder, _):
+    """Yields how a long chain takes too long."""
+    count, times = 100_000, []
+    for length in (count // 10, count):
+        names = [f"v{i}" for i in range(length + 1)]
+        nodes = [onnx.helper.make_node("Relu", [a], [b]) for a, b in itertools.pairwise(names)]
+        value = onnx.helper.make_tensor_value_info
+        graph = onnx.helper.make_graph(nodes, "g", [value("v0", 1, [1])], [value(names[-1], 1, [1])])
+        started = time.perf_counter()
+        path, told = convert(binary, onnx.helper.make_model(graph), folder)
+        times.append(time.perf_counter() - started)
+        if path is None:
+            yield f"a chain: {told}"
+            return
+    if times[1] > 30 * times[0] + 1:
+        yield f"a chain: {times[0]:.2f} s for a tenth of it, {times[1]:.2f} s for all"
+
+
+def safetensors(binary, folder, only):
+    """Yields how a module differs with its weights in the other format."""
+    digits = onnx.load(weigh.ROOT / "examples" / "digits" / "digits.onnx")
+    image = [np.random.default_rng(0).standard_normal((3, 1, 8, 8)).astype(np.float32)]
+    for flags in ((), ("--weights", "safetensors")):
+        within = folder / "-".join(("digits", *flags))
+        within.mkdir()
+        path, told = convert(binary, digits, within, *flags)
+        if path is None:
+            yield f"digits: {told}"
+            continue
+        done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True)
+        if done.returncode:
+            yield f"digits {flags}: {done.stderr[-300:]}"
+        yield from compared("digits", path, (image, inner(digits, image)), CLOSE)
+
+
+PARTS = [safetensors, hostile, refusals, chain, caffe, operators, networks]
 
 
 def main():
@@ -221,11 +358,10 @@ def main():
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        for difference in itertools.chain(
-            operators(binary, folder, args.only), networks(binary, folder, args.only)
-        ):
-            failed += 1
-            print(difference)
+        for part in PARTS:
+            for difference in part(binary, folder, args.only):
+                failed += 1
+                print(difference)
     raise SystemExit(1 if failed else 0)
 
 

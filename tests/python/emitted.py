@@ -57,5 +57,7 @@ def run(path, arrays):
     with torch.inference_mode():
         outputs, inner = net(*[torch.from_numpy(array.copy()) for array in arrays])
     values = {name: inner[variable].numpy(force=True) for variable, name in names.items()}
+    # A blob that does not depend on inputs is a buffer.
+    values |= {key: value.numpy(force=True) for key, value in net.state_dict().items() if key not in values}
     given = outputs if isinstance(outputs, tuple) else (outputs,)
     return [value.numpy(force=True) for value in given], values

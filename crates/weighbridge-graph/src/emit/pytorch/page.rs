@@ -15,6 +15,9 @@ pub(super) struct Input<'a> {
 /// Widest line of a comment or of the description.
 const WIDTH: usize = 88;
 
+/// Most characters of a graph's name in the description.
+const NAME: usize = 48;
+
 /// The source.
 pub(super) fn page(scope: &Scope<'_>, inputs: &[Input<'_>], outputs: &[String], options: &Options) -> String {
     let class = class(&options.class);
@@ -138,11 +141,9 @@ fn description(scope: &Scope<'_>, inputs: &[Input<'_>], options: &Options, out: 
         lines.push("Before:".into());
         lines.extend(options.notes.iter().map(|note| format!("    {}", prose(note))));
     }
-    let name = &scope.graph.name;
-    let source = if name.is_empty() { "a graph".to_owned() } else { format!("the graph {}", escaped(name)) };
-    let mut first = format!("    \"\"\"What {source} computes.");
-    first = first.chars().take(WIDTH).collect();
-    out.push_str(&first);
+    let name: String = scope.graph.name.chars().take(NAME).collect();
+    let source = if name.is_empty() { "a graph".to_owned() } else { format!("the graph {}", escaped(&name)) };
+    *out += &format!("    \"\"\"What {source} computes.");
     if lines.is_empty() {
         out.push_str("\"\"\"\n");
         return;

@@ -201,6 +201,12 @@ impl<'a> Scope<'a> {
             .filter(|_| matches!(tensor.layout, Layout::Strided(_)))
             .ok_or_else(|| format!("'{name}' is {}, which torch does not compute with", tensor.dtype))?;
         let small = tensor.dtype == DType::I64 && tensor.shape.len() <= 1 && tensor.count() <= INLINE;
+        // A number of a Constant is part of the computation; an initializer may be a weight.
+        let constant = tensor.name.is_empty() || tensor.name.contains('@');
+        let number = constant
+            && matches!(tensor.dtype, DType::F32 | DType::F64)
+            && tensor.shape.len() <= 1
+            && tensor.count() == 1;
         let text = if small {
             let numbers = integers(&tensor)?;
             match tensor.shape.len() {
@@ -208,8 +214,15 @@ impl<'a> Scope<'a> {
                 _ if numbers.is_empty() => "torch.tensor([], dtype=torch.int64)".to_owned(),
                 _ => format!("torch.tensor({})", text::list(&numbers)),
             }
+        } else if number {
+            let number = text::float(numbers(&tensor)?[0]);
+            let number = if tensor.shape.is_empty() { number } else { format!("[{number}]") };
+            let of_type = if tensor.dtype == DType::F32 { String::new() } else { format!(", dtype={kind}") };
+            format!("torch.tensor({number}{of_type})")
         } else {
-            let name = name.clone();
+            // An alias that the exporter made may be where a module of its own is, or have no name that says so.
+            let is_path = |name: &str| !path_of_tensor(name).0.is_empty();
+            let name = if is_path(&tensor.name) && !is_path(name) { tensor.name.clone() } else { name.clone() };
             self.hold(&name, &tensor, kind)
         };
         self.written[value.0 as usize] = Some(text.clone());
@@ -218,15 +231,23 @@ impl<'a> Scope<'a> {
 
     /// A parameter or a buffer of this name; its expression.
     fn hold(&mut self, name: &str, tensor: &Tensor, kind: &str) -> String {
+        let place = std::sync::Arc::as_ptr(&tensor.storage).cast::<u8>();
+        let identity = format!("{name}|{place:p}{:?}{:?}", tensor.shape, tensor.layout);
+        if let Some(&at) = self.shared.get(&identity) {
+            return token(at);
+        }
         let (above, last) = path_of_tensor(name);
         let of_type = if tensor.dtype == DType::F32 { String::new() } else { format!(", dtype={kind}") };
         let sizes = if tensor.shape.is_empty() { "()".into() } else { text::joined(&tensor.shape) };
         let made = format!("torch.empty({sizes}{of_type})");
-        let trained = tensor.dtype.is_float() && tensor.role == Role::Parameter && !tensor.shape.is_empty();
+        let trained = tensor.dtype.is_float()
+            && tensor.role == Role::Parameter
+            && (!tensor.shape.is_empty() || is_weight(tensor));
         let at = match trained && tensor.dtype.bits() >= 16 {
             true => self.tree.parameter(&above, &last, made),
             false => self.tree.buffer(&above, &last, made),
         };
+        self.shared.insert(identity, at);
         let (from, change) = (self.source_of(tensor), None);
         self.entries.push(Entry { at, suffix: "", tensor: tensor.clone(), from, change });
         token(at)
@@ -239,12 +260,12 @@ impl<'a> Scope<'a> {
         if path.is_empty() || matches!(&*last, "weight" | "bias") {
             return None;
         }
-        self.held(tensor)
+        self.held(&tensor.name, tensor)
     }
 
-    /// The expression of a tensor under its own name.
-    pub(super) fn held(&mut self, tensor: &Tensor) -> Option<String> {
-        text::dtype(tensor.dtype).map(|kind| self.hold(&tensor.name, tensor, kind))
+    /// The expression of a tensor under this name.
+    pub(super) fn held(&mut self, name: &str, tensor: &Tensor) -> Option<String> {
+        text::dtype(tensor.dtype).map(|kind| self.hold(name, tensor, kind))
     }
 
     /// The tensor of the file that this one is, or is a view of.
@@ -299,6 +320,11 @@ impl<'a> Scope<'a> {
 /// A place of the tree in text that is written before paths are settled. No name of a file has these characters.
 pub(super) fn token(at: At) -> String {
     format!("\u{1}{}\u{2}", at.0)
+}
+
+/// Whether a tensor, however small, is a layer's: it has the layer's name before its own.
+fn is_weight(tensor: &Tensor) -> bool {
+    tensor.role == Role::Parameter && tensor.name.contains(['.', '/']) && !tensor.name.contains('@')
 }
 
 /// Whole numbers of a tensor.
@@ -376,6 +402,7 @@ impl<'a> Work<'_, 'a> {
     pub(super) fn operand(&mut self, index: usize) -> Ruled<String> {
         if let Some(tensor) = self.constant(index)
             && tensor.shape.is_empty()
+            && !is_weight(tensor)
         {
             let tensor = tensor.clone();
             if tensor.dtype.is_float() {

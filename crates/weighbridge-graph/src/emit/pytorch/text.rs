@@ -146,6 +146,11 @@ fn body(inner: &str, items: &[&str], indent: usize, out: &mut String) {
     if let [only] = items
         && !only.contains(" = ")
     {
+        let operands = operands(only);
+        if operands.len() > 1 {
+            operands.iter().for_each(|operand| line(operand, indent, out));
+            return;
+        }
         // One long item without a comma behind it, where it is an operand rather than an argument.
         match last_bracket(only) {
             Some((open, close)) if close + 1 == only.len() => {
@@ -199,6 +204,25 @@ fn split(text: &str) -> Vec<&str> {
         items.push(rest);
     }
     items
+}
+
+/// The parts of a sum, or of a product, each with the operator before it: what binds least is parted.
+fn operands(text: &str) -> Vec<&str> {
+    const BINDING: [&[&str]; 3] =
+        [&[" == ", " >= ", " <= ", " > ", " < "], &[" + ", " - "], &[" * ", " / ", " @ ", " // "]];
+    for operators in BINDING {
+        let mut cuts = vec![0];
+        scan(text, |at, _, depth| {
+            if depth == 0 && operators.iter().any(|o| text[at..].starts_with(o)) {
+                cuts.push(at + 1);
+            }
+        });
+        if cuts.len() > 1 {
+            cuts.push(text.len());
+            return cuts.windows(2).map(|cut| text[cut[0]..cut[1]].trim()).collect();
+        }
+    }
+    vec![text]
 }
 
 /// The last bracket that closes outside of others, with the one that opens it.

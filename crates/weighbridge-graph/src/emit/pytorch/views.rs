@@ -29,6 +29,19 @@ pub(super) fn squeezed(tensor: &Tensor) -> Tensor {
     flat
 }
 
+/// With dimensions of size one at these places of the result, which are in order; `None` where there is no such place.
+pub(super) fn unsqueezed(tensor: &Tensor, axes: &[i64]) -> Option<Tensor> {
+    let Layout::Strided(view) = &tensor.layout else { return None };
+    let (mut shape, mut strides) = (tensor.shape.clone(), view.strides.clone());
+    for &axis in axes {
+        let at = usize::try_from(axis).ok().filter(|&at| at <= shape.len())?;
+        shape.insert(at, 1);
+        strides.insert(at, 1);
+    }
+    let layout = Layout::Strided(View { offset: view.offset, strides });
+    Some(Tensor { shape, layout, ..tensor.clone() })
+}
+
 /// The argument that gives a module's tensors their type; nothing for single precision.
 pub(super) fn of_type(tensor: &Tensor) -> String {
     match text::dtype(tensor.dtype) {

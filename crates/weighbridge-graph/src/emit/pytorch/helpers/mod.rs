@@ -26,6 +26,7 @@ pub(super) const HELPERS: &[(&str, &str)] = &[
     ("lrn", include_str!("lrn.py")),
     ("matmul_integer", include_str!("matmul_integer.py")),
     ("max_pool", include_str!("max_pool.py")),
+    ("max_pool_places", include_str!("max_pool_places.py")),
     ("max_pool_with_indices", include_str!("max_pool_with_indices.py")),
     ("max_unpool", include_str!("max_unpool.py")),
     ("mean_variance_normalize", include_str!("mean_variance_normalize.py")),

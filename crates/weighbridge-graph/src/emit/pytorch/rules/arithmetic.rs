@@ -66,6 +66,14 @@ fn either(w: &Work<'_, '_>) -> Option<DType> {
 fn infix(w: &mut Work<'_, '_>, operator: &str) -> Ruled {
     computes(w)?;
     learn(w, either(w));
+    if w.constant(0).is_some() && w.constant(1).is_some() {
+        let function = match operator {
+            "+" => "torch.add",
+            "-" => "torch.sub",
+            _ => "torch.mul",
+        };
+        return call(w, function);
+    }
     let (a, b) = pair(w)?;
     w.give(format!("{a} {operator} {b}"))
 }

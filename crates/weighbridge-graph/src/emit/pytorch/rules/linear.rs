@@ -12,7 +12,12 @@ pub(super) const RULES: &[Row] = &[("Gemm", gemm), ("MatMul", matmul), ("Einsum"
 /// The product with a weight `[out, in]`: nn.Linear, or the function where the weight's own name is no module's.
 fn linear(w: &mut Work<'_, '_>, weight: Part, bias: Option<Part>, x: &str) -> String {
     if let Some(matrix) = w.scope.own(&weight.tensor) {
-        let added = bias.and_then(|bias| w.scope.held(&bias.tensor));
+        // Exporters let equal tensors be one: a bias belongs beside its weight.
+        let beside = weight.tensor.name.strip_suffix("weight").map(|stem| format!("{stem}bias"));
+        let added = bias.and_then(|bias| {
+            let name = beside.unwrap_or_else(|| bias.tensor.name.clone());
+            w.scope.held(&name, &bias.tensor)
+        });
         let added = added.map(|bias| format!(", {bias}")).unwrap_or_default();
         return format!("F.linear({x}, {matrix}{added})");
     }

@@ -68,8 +68,13 @@ fn max_pool(w: &mut Work<'_, '_>) -> Ruled {
     let (x, ceil) = (w.x(0)?, w.int("ceil_mode", 0) != 0);
     let floating = w.dtype(0).is_some_and(|t| t.is_float());
     if w.wants(1) {
-        if !is_plain(&window) || w.int("storage_order", 0) != 0 {
-            return Err("indices of windows with uneven or wide padding, or in column order".into());
+        w.learn(1, Some(weighbridge_model::DType::I64), Some(n + 2));
+        let by_column = w.int("storage_order", 0) != 0;
+        if !is_plain(&window) || !floating || by_column {
+            let help = w.help("max_pool_places");
+            w.scope.helpers.insert("windows");
+            let column = if by_column { ", by_column=True" } else { "" };
+            return w.give_first(2, format!("{help}({x}, {}{column})", sliding(&window, ceil)));
         }
         let help = w.help("max_pool_with_indices");
         return w.give_first(2, format!("{help}(F.max_pool{n}d, {x}, {})", arguments(&window, ceil)));

@@ -5,7 +5,7 @@ use weighbridge_model::DType;
 use super::Row;
 use crate::emit::pytorch::scope::{Ruled, Work};
 use crate::emit::pytorch::text::{float, joined, list, tuple};
-use crate::emit::pytorch::views::transposed;
+use crate::emit::pytorch::views::{transposed, unsqueezed};
 
 pub(super) const RULES: &[Row] = &[
     ("Shape", shape),
@@ -128,6 +128,14 @@ fn squeeze(w: &mut Work<'_, '_>) -> Ruled {
 
 /// Axes are those of the result.
 fn unsqueeze(w: &mut Work<'_, '_>) -> Ruled {
+    if let (Some(tensor), Some(output), Some(Ok(mut places))) = (w.constant(0).cloned(), w.output(0), axes(w)?) {
+        places.sort_unstable();
+        let view = unsqueezed(&tensor, &places).filter(|_| !w.scope.graph.outputs.contains(&output));
+        if let Some(view) = view {
+            w.scope.constant(output, view);
+            return Ok(());
+        }
+    }
     let (x, dtype, rank) = (w.x(0)?, w.dtype(0), w.rank(0));
     match axes(w)? {
         Some(Ok(mut axes)) => {
