@@ -196,12 +196,12 @@ fn exported(name: &str) -> Option<Vec<&str>> {
     Some(path)
 }
 
-/// The path of the module that a node stands for, by its name.
+/// The path of the module that a node stands for, by its name; `node_` is an exporter's way of saying so.
 pub(super) fn path_of_node(name: &str, op: &str) -> Vec<String> {
     let prefix = op.to_ascii_lowercase();
     match exported(name) {
         Some(path) if path.len() <= DEEPEST => path.iter().map(|p| segment(p, &prefix)).collect(),
-        _ => vec![identifier(name, &prefix)],
+        _ => vec![identifier(name.strip_prefix("node_").unwrap_or(name), &prefix)],
     }
 }
 

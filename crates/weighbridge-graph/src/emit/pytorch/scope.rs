@@ -222,7 +222,8 @@ impl<'a> Scope<'a> {
         } else {
             // An alias that the exporter made may be where a module of its own is, or have no name that says so.
             let is_path = |name: &str| !path_of_tensor(name).0.is_empty();
-            let name = if is_path(&tensor.name) && !is_path(name) { tensor.name.clone() } else { name.clone() };
+            let name =
+                if is_path(&tensor.name) && !is_path(name) { tensor.name.clone() } else { name.clone() };
             self.hold(&name, &tensor, kind)
         };
         self.written[value.0 as usize] = Some(text.clone());
@@ -276,7 +277,8 @@ impl<'a> Scope<'a> {
     /// The expression of a module, made of `parts`: an earlier one where it is the same.
     pub(super) fn module(&mut self, node: &Node, made: &str, parts: Vec<Part>) -> String {
         // Where the exporter says which module a node is in, equal tensors do not make two of them one.
-        let owner = node.name.strip_prefix('/').and_then(|name| name.rsplit_once('/')).map_or("", |(owner, _)| owner);
+        let owner =
+            node.name.strip_prefix('/').and_then(|name| name.rsplit_once('/')).map_or("", |(owner, _)| owner);
         let mut identity = format!("{owner}|{made}");
         for part in &parts {
             let place = std::sync::Arc::as_ptr(&part.tensor.storage).cast::<u8>();
@@ -288,10 +290,11 @@ impl<'a> Scope<'a> {
             return token(at);
         }
         // Exporters let equal tensors of several modules be one: statistics are a module's own more often than weights.
-        let told = TELLING.iter().filter_map(|suffix| parts.iter().find(|p| p.suffix == *suffix)).find_map(|part| {
-            let (path, last) = path_of_tensor(&part.tensor.name);
-            (last == part.suffix && !path.is_empty() && self.tree.is_free(&path)).then_some(path)
-        });
+        let told =
+            TELLING.iter().filter_map(|suffix| parts.iter().find(|p| p.suffix == *suffix)).find_map(|part| {
+                let (path, last) = path_of_tensor(&part.tensor.name);
+                (last == part.suffix && !path.is_empty() && self.tree.is_free(&path)).then_some(path)
+            });
         let named = if node.name.is_empty() {
             node.outputs
                 .iter()
@@ -304,9 +307,9 @@ impl<'a> Scope<'a> {
         };
         let named =
             named.rsplit_once("_output_").filter(|_| named.starts_with('/')).map_or(&*named, |(n, _)| n);
+        let by_name = told.is_none();
         let path = told.unwrap_or_else(|| path_of_node(named, &node.op));
-        let told = path.join("_");
-        let comment = (!named.starts_with('/') && named != told && path.len() == 1).then(|| escaped(named));
+        let comment = (by_name && !named.starts_with('/') && [named] != *path).then(|| escaped(named));
         let at = self.tree.module(&path, made.to_owned(), comment);
         self.shared.insert(identity, at);
         for Part { suffix, tensor, change, made } in parts {

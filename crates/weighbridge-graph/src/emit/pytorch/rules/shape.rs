@@ -128,7 +128,9 @@ fn squeeze(w: &mut Work<'_, '_>) -> Ruled {
 
 /// Axes are those of the result.
 fn unsqueeze(w: &mut Work<'_, '_>) -> Ruled {
-    if let (Some(tensor), Some(output), Some(Ok(mut places))) = (w.constant(0).cloned(), w.output(0), axes(w)?) {
+    if let (Some(tensor), Some(output), Some(Ok(mut places))) =
+        (w.constant(0).cloned(), w.output(0), axes(w)?)
+    {
         places.sort_unstable();
         let view = unsqueezed(&tensor, &places).filter(|_| !w.scope.graph.outputs.contains(&output));
         if let Some(view) = view {
