@@ -209,7 +209,7 @@ pub(super) fn path_of_node(name: &str, op: &str) -> Vec<String> {
 pub(super) fn path_of_tensor(name: &str) -> (Vec<String>, String) {
     let parts: Vec<&str> = name.split('.').collect();
     let valid = |p: &&str| !p.is_empty() && p.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if parts.len() > DEEPEST || !parts.iter().all(|p| valid(p)) {
+    if parts.len() > DEEPEST || !parts.iter().all(valid) {
         return (Vec::new(), identifier(name, "constant"));
     }
     let (last, path) = parts.split_last().expect("a split has a part");

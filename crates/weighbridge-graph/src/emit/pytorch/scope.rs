@@ -17,6 +17,9 @@ const READ: u64 = 4096;
 /// Most elements of a whole-number constant that stands in `forward` rather than in a buffer.
 const INLINE: u64 = 16;
 
+/// Most dimensions of a value that anything is concluded from; torch itself has 64.
+const DIMENSIONS: usize = 64;
+
 /// Parts of a module whose names tell its path, the surest first.
 const TELLING: [&str; 3] = ["running_mean", "weight", "bias"];
 
@@ -124,7 +127,11 @@ pub(super) struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     pub(super) fn new(model: &'a Model, graph: &'a Graph) -> Self {
-        let opset = graph.opsets.iter().find(|(domain, _)| domain.is_empty()).map_or(1, |(_, v)| *v);
+        let opset = graph
+            .opsets
+            .iter()
+            .find(|(domain, _)| matches!(&**domain, "" | "ai.onnx"))
+            .map_or(1, |(_, v)| *v);
         let mut uses = vec![0u32; graph.values.len()];
         let read = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&graph.outputs);
         read.for_each(|id| uses[id.0 as usize] = uses[id.0 as usize].saturating_add(1));
@@ -490,7 +497,7 @@ impl<'a> Work<'_, 'a> {
             let known = &mut self.scope.known[value.0 as usize];
             known.dtype = known.dtype.or(dtype);
             if known.dims.is_none() {
-                known.dims = rank.map(|n| vec![None; n]);
+                known.dims = rank.filter(|&n| n <= DIMENSIONS).map(|n| vec![None; n]);
             }
         }
     }
@@ -531,6 +538,9 @@ impl<'a> Work<'_, 'a> {
     }
 
     fn set(&mut self, outputs: &[Option<ValueId>], expression: &str) -> Ruled {
+        if outputs.is_empty() {
+            return Err("it has no output".into());
+        }
         let (mut targets, mut blobs) = (Vec::new(), Vec::new());
         for &output in outputs {
             let Some(value) = output else {

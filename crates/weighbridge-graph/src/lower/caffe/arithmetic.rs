@@ -161,7 +161,9 @@ fn operand(job: &mut Job<'_, '_>, settings: &str, asked: Asked<'_>) -> Result<(V
         -1 => shape.len(),
         n if n >= 0 && start + n as usize <= shape.len() => start + n as usize,
         n => {
-            return Err(layer.malformed(format!("{n} axes from {start} on, of a bottom with {}", shape.len())));
+            return Err(
+                layer.malformed(format!("{n} axes from {start} on, of a bottom with {}", shape.len()))
+            );
         }
     };
     let size = shape[start..end].to_vec();

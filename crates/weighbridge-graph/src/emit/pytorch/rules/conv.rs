@@ -126,7 +126,7 @@ fn kernel(w: &Work<'_, '_>, index: usize) -> Ruled<Vec<i64>> {
 /// A weight that is a constant of floating-point numbers, with a bias that is one too or is not there.
 fn weights(w: &Work<'_, '_>) -> Option<(Tensor, Option<Tensor>)> {
     let usable = |t: &Tensor| t.dtype.is_float() && t.count() > 0;
-    let weight = w.constant(1).filter(|t| usable(t))?.clone();
+    let weight = w.constant(1).filter(|t| usable(t) && t.shape.len() >= 3)?.clone();
     match w.has(2) {
         true => Some((weight, Some(w.constant(2).filter(|t| usable(t) && t.shape.len() == 1)?.clone()))),
         false => Some((weight, None)),

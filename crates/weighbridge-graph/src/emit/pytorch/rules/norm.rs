@@ -116,7 +116,7 @@ fn layer_norm(w: &mut Work<'_, '_>) -> Ruled {
     let epsilon = float(w.float("epsilon", f64::from(1e-5f32)));
     let statistics = w.wants(1) || w.wants(2);
     let rank = w.rank(0).map(|r| r as i64);
-    let behind = if axis < 0 { Some(-axis) } else { rank.map(|r| r - axis) };
+    let behind = if axis < 0 { axis.checked_neg() } else { rank.map(|r| r - axis) };
     let usable = |t: &&Tensor| t.dtype.is_float() && behind == Some(t.shape.len() as i64) && t.count() > 0;
     let weight = w.constant(1).filter(usable).cloned();
     let bias = w.constant(2).filter(usable).cloned();

@@ -28,7 +28,7 @@ fn window(w: &mut Work<'_, '_>) -> Ruled<(Window, usize)> {
 
 /// torch's own pools pad both sides alike, by half the kernel at most.
 fn is_plain(window: &Window) -> bool {
-    window.is_symmetric() && (0..window.kernel.len()).all(|i| 2 * window.before[i] <= window.kernel[i])
+    window.is_symmetric() && (0..window.kernel.len()).all(|i| window.before[i] <= window.kernel[i] / 2)
 }
 
 fn arguments(window: &Window, ceil: bool) -> String {
