@@ -188,6 +188,7 @@ Examples:
   weigh convert net.safetensors -o net.gguf --dtype bf16
   weigh convert net.pth -o net.wts --to wts:nvidia    a variant of a format; also pytorch:legacy
   weigh convert deploy.prototxt net.caffemodel -o half.caffemodel --dtype f16
+  weigh convert net.onnx -o net.py                    a PyTorch module, with net.pth
   weigh convert deploy.prototxt net.caffemodel -o net.onnx    the net in ONNX's operators, with what was chosen
   weigh convert net.keras -o net.pth --into untrained.pth    the names and shapes of another model
   weigh convert net.caffemodel -o net.pth --fold-bn    normalizations go into the convolutions before them
@@ -281,6 +282,10 @@ pub struct ConvertArgs {
     /// without being asked.
     #[arg(long, value_name = "SIZE", num_args = 0..=1, default_missing_value = "1024")]
     pub external: Option<String>,
+
+    /// With a module (.py): the format of the weights beside it, pytorch or safetensors.
+    #[arg(long, value_name = "FORMAT")]
+    pub weights: Option<String>,
 
     #[command(flatten)]
     pub lower: LowerArgs,

@@ -41,5 +41,5 @@ pub mod zip;
 pub use caffe::{Declared, declared};
 pub use format::{FORMATS, Format, ReadOptions, Variant, by_id};
 pub use open::{open, read};
-pub use plan::{Carry, Change, Plan, WriteOptions, check_target};
+pub use plan::{Carry, Change, FilePlan, Plan, WriteOptions, check_target};
 pub use source::{Access, Source};

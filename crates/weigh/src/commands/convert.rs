@@ -15,6 +15,7 @@ use weighbridge_model::{DType, Error, Model, Result, Role, Tensor};
 use weighbridge_report::table::clean;
 use weighbridge_report::{json as figures, units};
 
+use super::emit;
 use super::into::matched;
 use super::lower::lowered;
 use crate::args::ConvertArgs;
@@ -24,6 +25,9 @@ use crate::{input, printer, progress};
 const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
+    if emit::is_source(args) {
+        return emit::run(args);
+    }
     let (format, variant) = target(args)?;
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
@@ -101,7 +105,7 @@ fn target(args: &ConvertArgs) -> Result<(&'static Format, Option<&'static str>)>
             let named = |f: &&Format| f.extensions.contains(&extension.as_str());
             writable().find(named).or_else(|| FORMATS.iter().find(named)).ok_or_else(|| Error::Usage {
                 what: format!(
-                    "{}: no format that is written has this extension; {} have",
+                    "{}: no format that is written has this extension; {} have, and .py",
                     args.output.display(),
                     extensions.join(", ")
                 ),
@@ -298,17 +302,18 @@ struct Told {
 }
 
 /// What was or would be done.
-struct Account {
-    kept: Vec<String>,
+#[derive(Default)]
+pub(super) struct Account {
+    pub(super) kept: Vec<String>,
     /// How many of the changed have another name, and are the same bit for bit.
-    renamed: u64,
-    changed: Vec<Change>,
-    dropped: Vec<Change>,
+    pub(super) renamed: u64,
+    pub(super) changed: Vec<Change>,
+    pub(super) dropped: Vec<Change>,
     /// Names in the output, names of the sources, and by what they were matched; empty without `--into`.
     matched: Vec<(String, String, Rule)>,
     /// What was chosen where a net became a graph of other operators.
-    choices: Vec<Choice>,
-    plan: Plan,
+    pub(super) choices: Vec<Choice>,
+    pub(super) plan: Plan,
 }
 
 impl Account {
@@ -367,7 +372,7 @@ impl Account {
         self
     }
 
-    fn json(&self, dry_run: bool) -> Map<String, Json> {
+    pub(super) fn json(&self, dry_run: bool) -> Map<String, Json> {
         let list = |changes: &[Change]| -> Json {
             changes.iter().map(|c| json!({"tensor": c.tensor, "why": c.why})).collect()
         };
@@ -391,7 +396,7 @@ impl Account {
         document
     }
 
-    fn print(&self, dry_run: bool) -> Result<()> {
+    pub(super) fn print(&self, dry_run: bool) -> Result<()> {
         let kept = self.kept.len() as u64 + self.renamed;
         let mut text = format!("kept     {}", units::plural(kept, "tensor"));
         if self.renamed > 0 {

@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod convert;
+mod emit;
 pub mod formats;
 mod into;
 mod lower;

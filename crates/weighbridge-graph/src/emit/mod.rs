@@ -1,1 +1,3 @@
-//! From a graph to source code.
+//! From a graph of ONNX's operators to source code: a folder for each target, with a table from operator to rule.
+
+pub mod pytorch;
