@@ -9,11 +9,13 @@
 #![deny(unsafe_code)]
 
 mod codes;
+mod compare;
 mod hash;
 mod histogram;
 #[allow(unsafe_code)]
 mod kernels;
 mod merge;
+mod multiset;
 mod pairs;
 mod passes;
 mod runner;
@@ -24,9 +26,11 @@ mod tally;
 mod views;
 mod walk;
 
+pub use compare::{Allow, Compared, SHOWN, compare, identical};
 pub use hash::sha256;
 pub use histogram::{BINS, Histogram};
 pub use kernels::Level;
+pub use multiset::{Multiset, multisets};
 pub use runner::{Measured, Options, measure};
 pub use summary::{Number, Summary};
 pub use survival::Survival;
