@@ -4,6 +4,7 @@
 
 mod health;
 mod precision;
+pub mod diff;
 
 pub use health::findings;
 pub use precision::{Precision, Verdict, judge, precision_findings};

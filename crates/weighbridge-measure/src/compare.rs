@@ -122,15 +122,31 @@ impl Merge for Compared {
     }
 }
 
-/// How far two elements may lie apart: of a logical index and both values, the largest difference to let pass.
-pub trait Allow: Fn(u64, f64, f64) -> f64 + Sync {}
-impl<F: Fn(u64, f64, f64) -> f64 + Sync> Allow for F {}
-
-/// Compares the values of two tensors in logical order, whatever their shapes.
+/// Compares the values of two tensors in logical order, whatever their shapes. `allow` says how far two elements may lie
+/// apart: of a logical index and both values, the largest difference to let pass.
 ///
 /// # Errors
 /// Tensors of different sizes, elements without a real value, a failed read.
-pub fn compare(a: &Tensor, b: &Tensor, allow: &impl Allow) -> Result<Compared> {
+pub fn compare(a: &Tensor, b: &Tensor, allow: &(impl Fn(u64, f64, f64) -> f64 + Sync)) -> Result<Compared> {
+    compare_runs(a, b, &|first, x: &[f64], y: &[f64], allowed: &mut [f64]| {
+        for (i, allowed) in allowed.iter_mut().enumerate() {
+            if x[i] != y[i] {
+                *allowed = allow(first + i as u64, x[i], y[i]);
+            }
+        }
+    })
+}
+
+/// As [`compare`], where what is allowed depends on an element's neighbours: `allow` is given the logical index of the
+/// first of a run, which is a multiple of [`BLOCK`], the values of either side, and zeros to fill in.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_runs(
+    a: &Tensor,
+    b: &Tensor,
+    allow: &(impl Fn(u64, &[f64], &[f64], &mut [f64]) + Sync),
+) -> Result<Compared> {
     for tensor in [a, b] {
         if !tensor.dtype.is_real() {
             let place = Place::default().tensor(&tensor.name);
@@ -138,15 +154,14 @@ pub fn compare(a: &Tensor, b: &Tensor, allow: &impl Allow) -> Result<Compared> {
         }
     }
     in_step(a, b, &|task: &mut Compared, ours: Chunk<'_>, theirs: Chunk<'_>| {
-        // Two blocks of values stay in a core's second cache.
         let (mut x, mut y) = (Vec::new(), Vec::new());
         a.decode(&ours, &mut x);
         b.decode(&theirs, &mut y);
+        let mut allowed = vec![0.0; x.len()];
+        allow(ours.first, &x, &y, &mut allowed);
         let mut block = Compared { count: x.len() as u64, ..Compared::default() };
-        for (i, (&x, &y)) in x.iter().zip(&y).enumerate() {
-            let index = ours.first + i as u64;
-            let allowed = if x == y { 0.0 } else { allow(index, x, y) };
-            block.add(index, x, y, allowed);
+        for (i, ((&x, &y), &allowed)) in x.iter().zip(&y).zip(&allowed).enumerate() {
+            block.add(ours.first + i as u64, x, y, allowed);
         }
         task.merge(&block);
         true

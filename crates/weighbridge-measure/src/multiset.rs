@@ -26,6 +26,22 @@ impl Multiset {
     }
 }
 
+/// What a tensor's values have in common with those of the same tensor elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Fingerprint {
+    /// All of them, exactly.
+    pub set: Multiset,
+    /// Sum of the magnitudes of the finite ones: nearly the same where values are.
+    pub magnitude: f64,
+}
+
+impl Merge for Fingerprint {
+    fn merge(&mut self, other: &Self) {
+        self.set.merge(&other.set);
+        self.magnitude += other.magnitude;
+    }
+}
+
 impl Merge for Multiset {
     fn merge(&mut self, other: &Self) {
         if other.count == 0 {
@@ -42,12 +58,11 @@ impl Merge for Multiset {
     }
 }
 
-/// The hashes of tensors' values, each first rounded to the type beside it, where there is one; quantized ones are
-/// taken by their codes.
+/// The fingerprints of tensors, the values of each first rounded to the type beside it, where there is one.
 ///
 /// # Errors
 /// For each: complex and opaque elements, a failed read, or a view that repeats its storage too often.
-pub fn multisets(tensors: &[(&Tensor, Option<DType>)]) -> Vec<Result<Multiset>> {
+pub fn fingerprints(tensors: &[(&Tensor, Option<DType>)]) -> Vec<Result<Fingerprint>> {
     let one = |&(tensor, to): &(&Tensor, Option<DType>)| {
         check_expansion(tensor, &Limits::default())?;
         walk(tensor, &Values { tensor, to }, &|_| {})
@@ -61,8 +76,8 @@ struct Values<'a> {
 }
 
 impl Pass for Values<'_> {
-    type Task = (Multiset, Vec<f64>, Vec<u8>);
-    type Out = Multiset;
+    type Task = (Fingerprint, Vec<f64>, Vec<u8>);
+    type Out = Fingerprint;
 
     fn start(&self) -> Self::Task {
         Default::default()
@@ -78,17 +93,19 @@ impl Pass for Values<'_> {
             }
         }
         let mut block = Multiset { count: values.len() as u64, least: u64::MAX, ..Multiset::default() };
+        let mut magnitude = 0.0;
         for value in values.iter() {
+            magnitude += if value.is_finite() { value.abs() } else { 0.0 };
             let bits = value.to_bits();
             let mixed = mix(bits);
             block.sums[0] = block.sums[0].wrapping_add(mixed);
             block.sums[1] = block.sums[1].wrapping_add(mix(mixed ^ 0x9e37_79b9_7f4a_7c15));
             (block.least, block.most) = (block.least.min(bits), block.most.max(bits));
         }
-        set.merge(&block);
+        set.merge(&Fingerprint { set: block, magnitude });
     }
 
-    fn finish(&self, (set, ..): Self::Task) -> Multiset {
+    fn finish(&self, (set, ..): Self::Task) -> Fingerprint {
         set
     }
 }
@@ -120,7 +137,7 @@ mod tests {
     }
 
     fn of(values: &[f64], dtype: DType, to: Option<DType>) -> Multiset {
-        multisets(&[(&tensor(values, dtype), to)]).remove(0).unwrap()
+        fingerprints(&[(&tensor(values, dtype), to)]).remove(0).unwrap().set
     }
 
     #[test]

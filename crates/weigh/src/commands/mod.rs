@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod convert;
+pub mod diff;
 pub mod formats;
 mod into;
 pub mod ls;

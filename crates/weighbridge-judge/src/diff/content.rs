@@ -1,0 +1,127 @@
+//! The same values under other names, in another order of dimensions, in another type: found by a hash without regard to
+//! order, then compared.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use weighbridge_convert::into::Step;
+use weighbridge_measure::{Multiset, fingerprints};
+use weighbridge_model::{DType, Result, Tensor};
+
+use super::arrange::{agreement, apply, turns, ways};
+use super::bound::{Judged, judged};
+use super::pair::Relation;
+use super::side::{Side, decoded, is_coded};
+use super::work::Work;
+
+/// Tensors of the other side that are tried for one: all have the same values.
+const MOST: usize = 8;
+
+pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
+    pair(work, None, None)?;
+    // Narrower types: what their values would be is compared with what they are.
+    let types = |side: &Side, open: Vec<usize>| -> BTreeSet<DType> {
+        let narrow = |t: &Tensor| t.dtype.is_float() && !is_coded(t) && t.dtype != DType::F64;
+        open.into_iter().map(|i| side.tensor(i)).filter(|t| narrow(t)).map(|t| t.dtype).collect()
+    };
+    let (ours, theirs) = (types(work.source, work.open_sources()), types(work.target, work.open_targets()));
+    for &to in &theirs {
+        if ours.iter().any(|from| from.bits() > to.bits()) {
+            pair(work, Some(to), None)?;
+        }
+    }
+    for &to in &ours {
+        if theirs.iter().any(|from| from.bits() > to.bits()) {
+            pair(work, None, Some(to))?;
+        }
+    }
+    Ok(())
+}
+
+/// Tensors by the values that they hold, once rounded to a type.
+fn sets(side: &Side, open: Vec<usize>, to: Option<DType>) -> Result<BTreeMap<Multiset, Vec<usize>>> {
+    // An excused tensor is looked at as well: a number of the graph may be a weight of the other side.
+    let real = |i: &usize| side.tensor(*i).dtype.is_real() && side.tensor(*i).count() > 0;
+    let open: Vec<usize> = open.into_iter().filter(real).collect();
+    let decoded: Vec<Tensor> = open.iter().map(|&i| decoded(side.tensor(i))).collect::<Result<_>>()?;
+    let rounding = |t: &Tensor| to.filter(|to| t.dtype.is_float() && t.dtype.bits() > to.bits());
+    let found = fingerprints(&decoded.iter().map(|t| (t, rounding(t))).collect::<Vec<_>>());
+    let mut sets: BTreeMap<Multiset, Vec<usize>> = BTreeMap::new();
+    for (i, found) in open.into_iter().zip(found) {
+        sets.entry(found?.set).or_default().push(i);
+    }
+    Ok(sets)
+}
+
+fn pair(work: &mut Work<'_>, source_to: Option<DType>, target_to: Option<DType>) -> Result<()> {
+    let (sources, targets) = (work.open_sources(), work.open_targets());
+    if sources.is_empty() || targets.is_empty() {
+        return Ok(());
+    }
+    let sources = sets(work.source, sources, source_to)?;
+    let targets = sets(work.target, targets, target_to)?;
+    let mut found = Vec::new();
+    let mut used: BTreeSet<usize> = BTreeSet::new();
+    for (set, sources) in &sources {
+        let Some(targets) = targets.get(set) else { continue };
+        let several = sources.len() > 1 || targets.len() > 1;
+        // Which of several that are equal is which cannot be told: names where they help, then order.
+        let mut waiting: HashMap<&str, usize> = HashMap::new();
+        targets.iter().for_each(|&t| _ = waiting.insert(work.target.tensor(t).name.as_str(), t));
+        for &s in sources {
+            let name = work.source.tensor(s).name.as_str();
+            let namesake = waiting.get(name).copied().into_iter();
+            let free = targets.iter().copied().filter(|t| !used.contains(t)).take(MOST);
+            for t in namesake.chain(free).filter(|t| !used.contains(t)).collect::<Vec<_>>() {
+                if let Some((steps, judged)) = fits(work.source.tensor(s), work.target.tensor(t))? {
+                    used.insert(t);
+                    found.push((s, t, steps, judged, several));
+                    break;
+                }
+            }
+        }
+    }
+    settle(work, found);
+    Ok(())
+}
+
+/// How a tensor with the same values becomes the other, where it does.
+fn fits(source: &Tensor, target: &Tensor) -> Result<Option<(Vec<Step>, Judged)>> {
+    let narrow = source.dtype != target.dtype;
+    for steps in ways(&source.shape, &target.shape) {
+        let Some(arranged) = apply(source, &steps)? else { continue };
+        let close = |_, x: f64, y: f64| x == y || narrow && (x - y).abs() <= 0.1 * x.abs().max(y.abs());
+        if agreement(&arranged, target, &close)? < 1.0 {
+            continue;
+        }
+        let judged = judged(&arranged, target)?;
+        if judged.holds() {
+            return Ok(Some((steps, judged)));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes the pairs, but for those whose names say otherwise on both sides: these are exchanged.
+fn settle(work: &mut Work<'_>, found: Vec<(usize, usize, Vec<Step>, Judged, bool)>) {
+    let namesakes = work.namesakes();
+    for (s, t, steps, judged, several) in found {
+        let owner = work.suspected.get(&t).filter(|x| x.is_named()).map(|x| x.source);
+        match (namesakes.get(&s), owner) {
+            (Some(&named), Some(owner)) if named != t && owner != s => {
+                let name = work.target.tensor(t).name.clone();
+                if let Some(suspected) = work.suspected.get_mut(&named) {
+                    suspected.why.push(format!("its values stand in '{name}': exchanged"));
+                }
+            }
+            _ => {
+                let turned = turns(&steps, &work.source.tensor(s).shape);
+                let mut why = Vec::new();
+                if work.source.tensor(s).name != work.target.tensor(t).name {
+                    why.push(if several { "one of several with the same values" } else { "by its values" }.into());
+                }
+                debug_assert!(judged.relation != Relation::Changed);
+                work.one(s, t, judged, turned, why, several);
+            }
+        }
+    }
+}
