@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weighbridge_convert::into::{Step, arranged};
 use weighbridge_model::storage::Cast;
-use weighbridge_model::{Layout, Memory, Place, Result, Tensor};
+use weighbridge_model::{Layout, Memory, Place, Result, Tensor, element_count};
 
 use super::side::decoded;
 
@@ -59,7 +59,10 @@ pub(super) fn ways(from: &[u64], to: &[u64]) -> Vec<Vec<Step>> {
         shape
     };
     if sorted(&ours) != sorted(&theirs) {
-        return Vec::new();
+        // A format without shapes has all elements in a row.
+        let flat = ours.len() <= 1 || theirs.len() <= 1;
+        let as_many = element_count(from).is_some() && element_count(from) == element_count(to);
+        return if flat && as_many { vec![vec![Step::Reshape(to.to_vec())]] } else { Vec::new() };
     }
     let mut ways = Vec::new();
     if ours == theirs {

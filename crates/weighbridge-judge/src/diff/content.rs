@@ -34,6 +34,37 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
             pair(work, None, Some(to))?;
         }
     }
+    kept_once(work)
+}
+
+/// Exporters keep equal tensors once: what is left on one side may stand on the other beside its own.
+fn kept_once(work: &mut Work<'_>) -> Result<()> {
+    for left_is_source in [true, false] {
+        let (ours, theirs) =
+            if left_is_source { (work.source, work.target) } else { (work.target, work.source) };
+        if theirs.model.graph.is_none() {
+            continue;
+        }
+        let left = if left_is_source { work.open_sources() } else { work.open_targets() };
+        let left: Vec<usize> = left.into_iter().filter(|i| !ours.excused.contains_key(i)).collect();
+        let sizes: BTreeSet<u64> = left.iter().map(|&i| ours.tensor(i).count()).collect();
+        let there: Vec<usize> =
+            (0..theirs.len()).filter(|&i| sizes.contains(&theirs.tensor(i).count())).collect();
+        if left.is_empty() || there.is_empty() {
+            continue;
+        }
+        let (left, there) = (sets(ours, left, None)?, sets(theirs, there, None)?);
+        for (set, left) in left {
+            for (i, &j) in left.iter().flat_map(|&i| there.get(&set).and_then(|t| t.first()).map(|j| (i, j))) {
+                let (s, t) = if left_is_source { (i, j) } else { (j, i) };
+                if let Some((steps, judged)) = fits(work.source.tensor(s), work.target.tensor(t))? {
+                    let turned = turns(&steps, &work.source.tensor(s).shape);
+                    let why = vec!["equal tensors are kept once".to_owned()];
+                    work.one(s, t, judged, turned, why, false);
+                }
+            }
+        }
+    }
     Ok(())
 }
 

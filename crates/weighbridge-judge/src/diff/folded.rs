@@ -1,6 +1,8 @@
 //! Normalizations that went into the linear layer before them: what should have come of it is computed and compared,
 //! weight and bias.
 
+mod supposed;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -43,11 +45,9 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     if work.open_targets().is_empty() {
         return Ok(());
     }
-    let folds = find(&work.source.model).folds;
-    let folds: Vec<Fold> = folds
-        .into_iter()
-        .filter(|f| !f.after.is_empty() && !work.source_done[f.weight.0 as usize])
-        .collect();
+    let mut folds = find(&work.source.model).folds;
+    folds.extend(supposed::folds(work.source, &folds));
+    folds.retain(|f| !f.after.is_empty() && !work.source_done[f.weight.0 as usize]);
     if folds.is_empty() {
         return Ok(());
     }
@@ -63,6 +63,9 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     let mut nearest = None;
     for (fold, found) in folds.iter().zip(by_name) {
         let weight = fold.weight.0 as usize;
+        if fold.tensors().iter().any(|id| work.source_done[id.0 as usize]) {
+            continue;
+        }
         let suspect = suspects.get(&weight).and_then(|targets| targets.first()).copied();
         let suspect = suspect.filter(|t| !work.target_done[*t]);
         let found = found?.filter(|c| !work.target_done[c.target]);
