@@ -7,7 +7,7 @@ use weighbridge_model::{Model, TensorId};
 use crate::json::SCHEMA;
 use crate::spark::sparkline;
 use crate::style::{BAD, FAINT, GOOD, STRONG, WARN, paint};
-use crate::table::{Cell, Table, clean};
+use crate::table::{Cell, Table, clean, shorten};
 use crate::units::{count, figure, plural, shape};
 
 /// Rows of a table that is not asked for as a whole.
@@ -200,7 +200,8 @@ fn table(pairs: &[&Pair], a: &Model, b: &Model, width: usize) -> String {
         let number = |x: Option<f64>| x.map(figure).unwrap_or_default();
         table.row(vec![
             Cell::from(side(&pair.a, a)),
-            Cell::from(side(&pair.b, b)),
+            // Only the first column gives way by itself.
+            Cell::from(shorten(&clean(&side(&pair.b, b)), width / 3)),
             Cell::styled(relation, style),
             Cell::from(number(pair.figures.as_ref().map(|f| f.max_abs))),
             Cell::from(number(pair.figures.as_ref().map(|f| f.relative_change))),

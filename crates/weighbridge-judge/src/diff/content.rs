@@ -94,6 +94,10 @@ fn pair(work: &mut Work<'_>, source_to: Option<DType>, target_to: Option<DType>)
     let mut used: BTreeSet<usize> = BTreeSet::new();
     for (set, sources) in &sources {
         let Some(targets) = targets.get(set) else { continue };
+        let excused = |side: &Side, list: &[usize]| list.iter().all(|i| side.excused.contains_key(i));
+        if excused(work.source, sources) && excused(work.target, targets) {
+            continue;
+        }
         let several = sources.len() > 1 || targets.len() > 1;
         // Which of several that are equal is which cannot be told: names where they help, then order.
         let mut waiting: HashMap<&str, usize> = HashMap::new();

@@ -178,7 +178,8 @@ impl<'a> Work<'a> {
         }
         diff.pairs.sort_by(|x, y| (&x.a, &x.b).cmp(&(&y.a, &y.b)));
         let swap = |((a, b), n): ((String, String), usize)| if flipped { (b, a, n) } else { (a, b, n) };
-        diff.prefixes = self.prefixes.into_iter().map(swap).collect();
+        // A single name is a renaming.
+        diff.prefixes = self.prefixes.into_iter().filter(|(_, n)| *n > 1).map(swap).collect();
         diff.prefixes.sort_by(|x, y| y.2.cmp(&x.2).then_with(|| (&x.0, &x.1).cmp(&(&y.0, &y.1))));
         diff
     }
