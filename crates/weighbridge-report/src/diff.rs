@@ -245,6 +245,12 @@ fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
     let style = if diff.ok() { GOOD } else { BAD };
     let head = paint(style, &format!("{explained} of {total} tensors of A explained"));
     let mut text = format!("{head}: {}\n", parts.join(", "));
+    if let Some((pair, steps)) = coarsest(diff) {
+        let name = pair.a.first().map_or("", |&id| &a.tensor(id).name);
+        let sqnr = pair.figures.as_ref().and_then(|f| f.sqnr_db);
+        let sqnr = sqnr.map(|db| format!(", {db:.1} dB")).unwrap_or_default();
+        text += &format!("largest error of codes: {steps:.2} steps{sqnr}, in {}\n", clean(name));
+    }
     let aside = |of_a| diff.aside.iter().filter(|x| x.of_a == of_a).count();
     for (n, side, model) in [(aside(true), "A", a), (aside(false), "B", b)] {
         if n > 0 {
@@ -255,6 +261,13 @@ fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
         }
     }
     text
+}
+
+/// The quantized pair whose error is the most of a step.
+fn coarsest(diff: &Diff) -> Option<(&Pair, f64)> {
+    let quantized = diff.pairs.iter().filter(|p| p.relation == Relation::Quantized);
+    let steps = quantized.filter_map(|p| Some((p, p.figures.as_ref()?.steps?)));
+    steps.max_by(|x, y| x.1.total_cmp(&y.1))
 }
 
 /// Layers over time as text, the one that moved furthest first.

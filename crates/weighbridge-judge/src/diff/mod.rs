@@ -5,12 +5,12 @@
 //!
 //! | stage | explains |
 //! |---|---|
-//! | [`named`] | what names, uses and shapes pair, where the values bear it out |
-//! | [`folded`] | normalizations that went into the linear layer before them, computed and compared |
-//! | [`content`] | the same values under other names, in another order of dimensions, in another type |
-//! | [`merged`] | several tensors that became one, or one that became several |
-//! | [`near`] | nearly the same values under other names |
-//! | [`rest`] | pairs by name whose values differ; then what has no counterpart |
+//! | `named` | what names, uses and shapes pair, where the values bear it out |
+//! | `folded` | normalizations that went into the linear layer before them, computed and compared |
+//! | `content` | the same values under other names, in another order of dimensions, in another type |
+//! | `merged` | several tensors that became one, or one that became several |
+//! | `near` | nearly the same values under other names |
+//! | `rest` | pairs by name whose values differ; then what has no counterpart |
 
 mod arrange;
 mod bound;
@@ -111,6 +111,6 @@ pub fn diff(a: &Model, b: &Model, options: &Options) -> Result<Diff> {
     content::run(&mut work)?;
     merged::run(&mut work)?;
     near::run(&mut work)?;
-    rest::run(&mut work);
+    rest::run(&mut work)?;
     Ok(work.finish(flipped, options))
 }

@@ -49,6 +49,8 @@ pub(super) struct Work<'a> {
     pub(super) explained: Vec<Explained>,
     /// By target.
     pub(super) suspected: HashMap<usize, Suspected>,
+    /// Biases of the source and of the target that are all zeros and have no counterpart.
+    pub(super) zeros: [Vec<usize>; 2],
     /// How often these prefixes stood before names that are the same otherwise.
     pub(super) prefixes: HashMap<(String, String), usize>,
 }
@@ -62,6 +64,7 @@ impl<'a> Work<'a> {
             target_done: vec![false; target.len()],
             explained: Vec::new(),
             suspected: HashMap::new(),
+            zeros: Default::default(),
             prefixes: HashMap::new(),
         }
     }
@@ -147,6 +150,7 @@ impl<'a> Work<'a> {
                 let place = (identity(&tensor.storage), tensor.storage_offset(), tensor.shape.clone());
                 let why = match side.excused.get(&index) {
                     Some(why) => Some(why.clone()),
+                    None if self.zeros[i].contains(&index) => Some("is all zeros, which adds nothing".into()),
                     None if shared.contains(&place) => Some("shares its elements with one that is there".into()),
                     None => None,
                 };
