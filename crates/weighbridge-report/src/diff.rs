@@ -114,12 +114,13 @@ fn pair(pair: &Pair, a: &Model, b: &Model) -> Json {
 }
 
 /// The document of `weigh diff E1 E2 E3… --json`.
-pub fn series_document(series: &Series, files: &[String]) -> Map<String, Json> {
+pub fn series_document(series: &Series, files: &[String], ok: bool) -> Map<String, Json> {
     let mut document = Map::new();
     document.insert("schema".into(), SCHEMA.into());
     document.insert("files".into(), files.to_vec().into());
     document.insert("layers".into(), series.layers.iter().map(layer).collect::<Json>());
     document.insert("missing".into(), series.missing.clone().into());
+    document.insert("ok".into(), ok.into());
     document
 }
 

@@ -42,13 +42,14 @@ fn two(a: &Model, b: &Model, args: &DiffArgs) -> Result<bool> {
 
 fn many(models: &[Model], args: &DiffArgs) -> Result<bool> {
     let series = over_time(&models.iter().collect::<Vec<_>>())?;
+    let still = series.layers.iter().all(|l| l.change.is_some_and(|change| change <= args.tolerance));
+    let ok = still && series.missing.is_empty();
     if args.json {
-        printer::json(series_document(&series, &args.models))?;
+        printer::json(series_document(&series, &args.models, ok))?;
     } else {
         printer::data(&series_text(&series, args.all, printer::width()))?;
     }
-    let still = series.layers.iter().all(|l| l.change.is_some_and(|change| change <= args.tolerance));
-    Ok(still && series.missing.is_empty())
+    Ok(ok)
 }
 
 fn order(args: &DiffArgs) -> Order {

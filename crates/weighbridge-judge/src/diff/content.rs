@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use weighbridge_convert::into::Step;
 use weighbridge_measure::{Multiset, fingerprints};
-use weighbridge_model::{DType, Result, Tensor};
+use weighbridge_model::{DType, Layout, Result, Tensor};
 
 use super::arrange::{agreement, apply, turns, ways};
 use super::bound::{Judged, judged};
@@ -70,8 +70,14 @@ fn kept_once(work: &mut Work<'_>) -> Result<()> {
 
 /// Tensors by the values that they hold, once rounded to a type.
 fn sets(side: &Side, open: Vec<usize>, to: Option<DType>) -> Result<BTreeMap<Multiset, Vec<usize>>> {
-    // An excused tensor is looked at as well: a number of the graph may be a weight of the other side.
-    let real = |i: &usize| side.tensor(*i).dtype.is_real() && side.tensor(*i).count() > 0;
+    // An excused tensor is looked at as well, as a number of the graph may be a weight of the other side; single ones
+    // are like too many.
+    let real = |i: &usize| {
+        let tensor = side.tensor(*i);
+        tensor.dtype.is_real()
+            && tensor.count() > u64::from(side.excused.contains_key(i))
+            && !matches!(tensor.layout, Layout::Opaque)
+    };
     let open: Vec<usize> = open.into_iter().filter(real).collect();
     let decoded: Vec<Tensor> = open.iter().map(|&i| decoded(side.tensor(i))).collect::<Result<_>>()?;
     let rounding = |t: &Tensor| to.filter(|to| t.dtype.is_float() && t.dtype.bits() > to.bits());

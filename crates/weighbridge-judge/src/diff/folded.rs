@@ -1,15 +1,18 @@
 //! Normalizations that went into the linear layer before them: what should have come of it is computed and compared,
 //! weight and bias.
 
+mod biases;
 mod supposed;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use weighbridge_convert::into::{Slot, Step};
+use weighbridge_convert::into::Step;
 use weighbridge_graph::fold::{Does, Fold, find, values};
 use weighbridge_model::{DType, Memory, Model, Place, Result, Tensor};
+
+use biases::Biases;
 
 use super::arrange::{agreement, apply, in_memory, ways};
 use super::bound::{Judged, computed};
@@ -60,6 +63,7 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
         .par_iter()
         .map(|fold| best(work, fold, suspects.get(&(fold.weight.0 as usize)).map_or(&[][..], Vec::as_slice)))
         .collect();
+    let biases = Biases::of(work)?;
     let mut nearest = None;
     for (fold, found) in folds.iter().zip(by_name) {
         let weight = fold.weight.0 as usize;
@@ -70,7 +74,7 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
         let suspect = suspect.filter(|t| !work.target_done[*t]);
         let found = found?.filter(|c| !work.target_done[c.target]);
         if let Some(candidate) = found.filter(|c| c.agreement >= MOST) {
-            let outcome = compared(work, &candidate)?;
+            let outcome = compared(work, &biases, &candidate)?;
             settle(work, &candidate.fold, outcome);
             continue;
         }
@@ -93,13 +97,13 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
             Some((t, true)) if taken && elsewhere.agreement >= ALL => {
                 let name = work.target.tensor(elsewhere.target).name.clone();
                 let steps = work.suspected[&t].steps.clone().unwrap_or_default();
-                let mut outcome = compared(work, &Candidate { target: t, steps, ..elsewhere })?;
+                let mut outcome = compared(work, &biases, &Candidate { target: t, steps, ..elsewhere })?;
                 outcome.relation = Relation::Changed;
                 outcome.why.insert(0, format!("what it should be stands in '{name}': exchanged"));
                 settle(work, fold, outcome);
             }
             _ => {
-                let outcome = compared(work, &elsewhere)?;
+                let outcome = compared(work, &biases, &elsewhere)?;
                 settle(work, &elsewhere.fold, outcome);
             }
         }
@@ -180,7 +184,7 @@ fn expected(model: &Model, fold: &Fold, steps: &[Step]) -> Result<Option<Tensor>
     apply(&in_memory(&folded)?, steps)
 }
 
-fn compared(work: &Work<'_>, candidate: &Candidate) -> Result<Outcome> {
+fn compared(work: &Work<'_>, biases: &Biases, candidate: &Candidate) -> Result<Outcome> {
     let model = &work.source.model;
     let Candidate { target, steps, .. } = candidate;
     let theirs = work.target.tensor(*target);
@@ -209,7 +213,7 @@ fn compared(work: &Work<'_>, candidate: &Candidate) -> Result<Outcome> {
         let named = format!("'{}' through the fold: ", model.tensor(fold.weight).name);
         outcome.why.push(named + &figures.told());
     }
-    bias(work, &fold, *target, &mut outcome)?;
+    bias(work, biases, &fold, *target, &mut outcome)?;
     Ok(outcome)
 }
 
@@ -224,14 +228,20 @@ fn told(fold: &Fold) -> String {
 }
 
 /// Compares the bias that comes of a fold with the target's, and adds that to the outcome.
-fn bias(work: &Work<'_>, fold: &Fold, weight: usize, outcome: &mut Outcome) -> Result<()> {
+fn bias(
+    work: &Work<'_>,
+    biases: &Biases,
+    fold: &Fold,
+    weight: usize,
+    outcome: &mut Outcome,
+) -> Result<()> {
     let values = fold.bias_values(&work.source.model)?;
     let terms = terms(fold, &work.source.model, values.len())?;
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
     let shape = vec![values.len() as u64];
     let storage = Arc::new(Memory::new(bytes));
     let expected = Tensor::contiguous("bias", DType::F64, shape, storage, &Place::default())?;
-    let Some(target) = bias_of(work, weight, &expected, &terms)? else {
+    let Some(target) = biases.beside(work, weight, &expected, &terms)? else {
         if values.iter().any(|x| x.abs() > 1e-30) {
             outcome.relation = Relation::Changed;
             outcome.why.push("no bias was found that the shift went into".into());
@@ -277,32 +287,4 @@ fn terms(fold: &Fold, model: &Model, channels: usize) -> Result<Vec<f64>> {
         }
     }
     Ok(terms)
-}
-
-/// The bias beside a target's weight: of its layer, of its node, or whichever has these values.
-fn bias_of(work: &Work<'_>, weight: usize, expected: &Tensor, terms: &[f64]) -> Result<Option<usize>> {
-    let of = &work.target.sketches[weight];
-    let graph = work.target.model.graph.is_some();
-    let free = |t: &usize| {
-        let tensor = work.target.tensor(*t);
-        !work.target_done[*t] && *t != weight && tensor.count() == expected.count() && tensor.dtype.is_real()
-    };
-    let open: Vec<usize> = (0..work.target.len()).filter(free).collect();
-    let beside = open.iter().copied().find(|&t| {
-        let sketch = &work.target.sketches[t];
-        let same_node = graph && sketch.place == of.place;
-        sketch.slot == Slot::Bias && (same_node || !sketch.layer.is_empty() && sketch.layer == of.layer)
-    });
-    if beside.is_some() {
-        return Ok(beside);
-    }
-    for t in open {
-        let tensor = work.target.tensor(t);
-        let close = super::arrange::close(tensor);
-        let near = |i: u64, x: f64, y: f64| close(i, x, y) || (x - y).abs() <= 1e-5 * terms[i as usize];
-        if agreement(expected, tensor, &near)? >= ALL {
-            return Ok(Some(t));
-        }
-    }
-    Ok(None)
 }

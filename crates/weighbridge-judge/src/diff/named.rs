@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use weighbridge_convert::into::{Match, Options, Rule, Step};
-use weighbridge_model::{Result, Tensor};
+use weighbridge_model::{Layout, Result, Tensor, TensorId};
 
 use super::arrange::{agreement, apply, close, turns, ways};
 use super::bound::{Judged, computed, judged};
@@ -24,13 +24,18 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     let matched = Match::of(&source.model, &target.model, &Options::default());
     let paired = matched.pairs.into_iter().map(|p| (p.source, p.target, p.rule, Ok(p.steps)));
     let misfits = matched.faults.into_iter().filter_map(|f| Some((f.source?, f.target, Rule::Name, Err(f.why))));
-    let all: Vec<_> = paired.chain(misfits).collect();
+    let numbers = |side: &Side, id: TensorId| !matches!(side.model.tensor(id).layout, Layout::Opaque);
+    let all = paired.chain(misfits).filter(|(s, t, ..)| numbers(source, *s) && numbers(target, *t));
+    let all: Vec<_> = all.collect();
     let found: Vec<Result<Found>> = all
         .into_par_iter()
         .map(|(s, t, rule, steps)| one(source, target, s.0 as usize, t.0 as usize, rule, steps))
         .collect();
     for found in found {
         let Found { source: s, target: t, rule, steps, judged, why } = found?;
+        if matches!(rule, Rule::Spelling | Rule::Prefix | Rule::Flat) {
+            work.see_through(s, t);
+        }
         match (judged, &steps) {
             (Some(judged), Ok(way)) if judged.holds() => {
                 let turned = turns(way, &source.tensor(s).shape);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use weighbridge_convert::into::Step;
 use weighbridge_measure::fingerprints;
-use weighbridge_model::{Result, Tensor};
+use weighbridge_model::{Layout, Result, Tensor};
 
 use super::arrange::{agreement, apply, close, turns, ways};
 use super::bound::judged;
@@ -27,7 +27,10 @@ pub(super) struct Nearest {
 
 impl Nearest {
     pub(super) fn of(work: &Work<'_>, targets: &[usize]) -> Result<Self> {
-        let real = |t: &&usize| work.target.tensor(**t).dtype.is_real();
+        let real = |t: &&usize| {
+            let tensor = work.target.tensor(**t);
+            tensor.dtype.is_real() && !matches!(tensor.layout, Layout::Opaque)
+        };
         let real: Vec<usize> = targets.iter().filter(real).copied().collect();
         let decoded: Vec<Tensor> =
             real.iter().map(|&t| decoded(work.target.tensor(t))).collect::<Result<_>>()?;

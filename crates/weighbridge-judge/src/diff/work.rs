@@ -95,14 +95,18 @@ impl<'a> Work<'a> {
         self.explained.push(explained);
     }
 
+    /// Notes what stands before the names of two tensors that are the same otherwise.
+    pub(super) fn see_through(&mut self, s: usize, t: usize) {
+        if let Some(both) = prefixes(&self.source.tensor(s).name, &self.target.tensor(t).name) {
+            *self.prefixes.entry(both).or_default() += 1;
+        }
+    }
+
     /// Takes it that one tensor became another.
     pub(super) fn one(&mut self, s: usize, t: usize, judged: Judged, turned: bool, why: Vec<String>, guess: bool) {
         let (ours, theirs) = (self.source.tensor(s), self.target.tensor(t));
         let mut why = why;
         let renamed = ours.name != theirs.name;
-        if let Some((a, b)) = prefixes(&ours.name, &theirs.name) {
-            *self.prefixes.entry((a, b)).or_default() += 1;
-        }
         let relation = match judged.relation {
             Relation::Same if turned => Relation::Transposed,
             Relation::Same if renamed => Relation::Renamed,
