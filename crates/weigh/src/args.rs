@@ -190,6 +190,7 @@ Examples:
   weigh convert net.pth -o net.wts --to wts:nvidia    a variant of a format; also pytorch:legacy
   weigh convert deploy.prototxt net.caffemodel -o half.caffemodel --dtype f16
   weigh convert net.keras -o net.pth --into untrained.pth    the names and shapes of another model
+  weigh convert net.caffemodel -o net.pth --fold-bn    normalizations go into the convolutions before them
   weigh convert net.pth -o w.safetensors --into net.onnx --dry-run    which would be which, and why
 
 Without #KEY, the part of a checkpoint that holds the weights is taken; --all takes everything.")]
@@ -254,6 +255,15 @@ pub struct ConvertArgs {
     /// Targets without a source keep their own values.
     #[arg(long, requires = "into")]
     pub keep_missing: bool,
+
+    /// Fold normalizations into the layers before them: by the graph, or by names where there is none, which is a guess.
+    /// EPSILON is for those whose own is not told (1e-5 unless given, 1e-3 for Keras' names).
+    #[arg(long, value_name = "EPSILON", num_args = 0..=1, require_equals = true)]
+    pub fold_bn: Option<Option<f64>>,
+
+    /// Caffe: divide the means and variances of BatchNorm layers by their factors, which become 1.
+    #[arg(long)]
+    pub normalize_bn: bool,
 
     /// Cast floating-point tensors (f64, f32, f16, bf16, f8_e4m3, f8_e5m2), to the nearest, ties to even.
     #[arg(long, value_name = "TYPE")]

@@ -9,15 +9,19 @@ mod edges;
 mod find;
 pub mod linear;
 mod step;
+mod view;
 
 use weighbridge_model::dtype::{FloatFormat, push};
 use weighbridge_model::storage::Channels;
-use weighbridge_model::{DType, Error, Model, Place, Result, Role, Tensor, TensorId};
+use weighbridge_model::{DType, Error, Model, Place, Result, Role, Tensor, TensorId, ValueId};
+
+pub(crate) use find::{chain, onnx};
 
 pub use affine::{Affine, scaled};
 pub use edges::Edges;
-pub use find::{Found, Left, Names, find, find_by_names, in_graph};
+pub use find::{Found, Left, Names, find, find_by_names, find_in};
 pub use step::{Does, Step, values};
+pub use view::{Still, View};
 
 use crate::build::in_memory;
 
@@ -44,6 +48,10 @@ pub struct Fold {
     pub before: Vec<Step>,
     /// What follows it, in the order of computation.
     pub after: Vec<Step>,
+    /// The value that all of it is applied to, in a graph.
+    pub input: Option<ValueId>,
+    /// The value that all of it gives, in a graph.
+    pub output: Option<ValueId>,
     /// Whether names and order alone say that these belong together.
     pub guessed: bool,
 }

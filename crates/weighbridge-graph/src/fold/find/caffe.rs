@@ -2,27 +2,25 @@
 
 use weighbridge_model::layers::{caffe_setting, caffe_type};
 use weighbridge_model::storage::Channels;
-use weighbridge_model::{Graph, Model, Node, Value, ValueId};
+use weighbridge_model::{Node, Value, ValueId};
 
 use super::chain::{Before, Domain, Linear, Operand};
 use crate::fold::linear::transposed_outputs;
-use crate::fold::{Does, Edges};
+use crate::fold::{Does, View};
 
 pub(super) struct Caffe<'a> {
-    pub model: &'a Model,
-    pub graph: &'a Graph,
-    pub edges: &'a Edges,
+    pub view: &'a dyn View,
 }
 
 impl Caffe<'_> {
     fn node(&self, index: usize) -> Option<(&Node, &str)> {
-        let node = self.graph.nodes.get(index).filter(|node| node.domain == "caffe")?;
+        let node = self.view.node(index).filter(|node| node.domain == "caffe")?;
         Some((node, caffe_type(&node.op)))
     }
 
     /// Inputs that layers before it make, and its own blobs.
     fn parts_of(&self, node: &Node) -> (Vec<ValueId>, Vec<ValueId>) {
-        node.inputs.iter().flatten().partition(|&&value| self.edges.constant(value).is_none())
+        node.inputs.iter().flatten().partition(|&&value| self.view.constant(value).is_none())
     }
 }
 
@@ -31,8 +29,8 @@ fn int(node: &Node, message: &str, name: &str, otherwise: i64) -> i64 {
 }
 
 impl Domain for Caffe<'_> {
-    fn parts(&self) -> (&Model, &Graph, &Edges) {
-        (self.model, self.graph, self.edges)
+    fn view(&self) -> &dyn View {
+        self.view
     }
 
     fn linear(&self, index: usize) -> Option<Linear> {
@@ -40,7 +38,7 @@ impl Domain for Caffe<'_> {
         let (bottoms, blobs) = self.parts_of(node);
         let ([input], [weight, rest @ ..]) = (&bottoms[..], &blobs[..]) else { return None };
         let [output] = node.outputs[..] else { return None };
-        let shape = &self.model.tensor(self.edges.constant(*weight)?).shape;
+        let shape = &self.view.model().tensor(self.view.constant(*weight)?).shape;
         let rank = shape.len();
         let (outputs, axis) = match kind {
             _ if kind.contains("Deconvolution") && rank >= 3 => {
@@ -82,11 +80,11 @@ impl Domain for Caffe<'_> {
         if bottoms != [value] {
             return Err("it takes its numbers from another layer".into());
         }
-        let ids: Vec<_> = blobs.iter().filter_map(|&blob| self.edges.constant(blob)).collect();
+        let ids: Vec<_> = blobs.iter().filter_map(|&blob| self.view.constant(blob)).collect();
         let per_channel = |at: usize| match ids.get(at) {
-            Some(&id) if self.model.tensor(id).count() == of.count => Ok(id),
+            Some(&id) if self.view.model().tensor(id).count() == of.count => Ok(id),
             Some(&id) => {
-                let (tensor, n) = (self.model.tensor(id), of.count);
+                let (tensor, n) = (self.view.model().tensor(id), of.count);
                 Err(format!("'{}' has {} elements beside {n} channels", tensor.name, tensor.count()))
             }
             None => Err("a blob of it is missing".to_owned()),
@@ -109,7 +107,7 @@ impl Domain for Caffe<'_> {
                     beta: affine(4)?,
                     mean: per_channel(0)?,
                     variance: per_channel(1)?,
-                    factor: ids.get(2).copied().filter(|&id| self.model.tensor(id).count() == 1),
+                    factor: ids.get(2).copied().filter(|&id| self.view.model().tensor(id).count() == 1),
                     epsilon: epsilon.unwrap_or(1e-5),
                 }))
             }

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use weighbridge_model::storage::Channels;
-use weighbridge_model::{Graph, Model, TensorId, ValueId};
+use weighbridge_model::{TensorId, ValueId};
 
 use super::{Found, Left};
 use crate::fold::step::is_plain;
-use crate::fold::{Does, Edges, Fold, Step};
+use crate::fold::{Does, Fold, Step, View};
 
 /// A linear operator as its node tells it.
-pub(super) struct Linear {
+pub(crate) struct Linear {
     /// What it is applied to.
     pub input: ValueId,
     /// What it gives.
@@ -35,7 +35,7 @@ pub(super) struct Linear {
 
 /// What of an affine before a linear operator can go into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
+pub(crate) enum Before {
     /// Nothing.
     Nothing,
     /// Scales alone: what is padded would not have been shifted.
@@ -45,8 +45,9 @@ pub(super) enum Before {
 }
 
 /// What a domain tells of its nodes.
-pub(super) trait Domain {
-    fn parts(&self) -> (&Model, &Graph, &Edges);
+pub(crate) trait Domain {
+    /// The graph.
+    fn view(&self) -> &dyn View;
 
     /// The linear operator that a node is.
     fn linear(&self, node: usize) -> Option<Linear>;
@@ -66,7 +67,7 @@ pub(super) trait Domain {
 }
 
 /// What a step is applied to.
-pub(super) struct Operand {
+pub(crate) struct Operand {
     /// Channels.
     pub count: u64,
     /// Where they lie, from the last dimension, which is 1.
@@ -79,12 +80,12 @@ pub(super) struct Operand {
 
 /// All chains beside all linear operators. What follows one takes precedence over what stands before another.
 pub(super) fn search(domain: &dyn Domain) -> Found {
-    let (model, graph, edges) = domain.parts();
+    let view = domain.view();
     let mut found = Found::default();
     let mut taken: HashSet<usize> = HashSet::new();
     let mut told: HashSet<usize> = HashSet::new();
     let mut pending: Vec<(usize, Linear, Vec<Step>)> = Vec::new();
-    for index in 0..graph.nodes.len() {
+    for index in 0..view.bound() {
         let Some(linear) = domain.linear(index) else { continue };
         let mut after = after(domain, &linear, &mut told, &mut found.left);
         // A shift alone has no better place than it has beside an operator without a bias of its own.
@@ -95,16 +96,18 @@ pub(super) fn search(domain: &dyn Domain) -> Found {
         pending.push((index, linear, after));
     }
     for (index, linear, after) in pending {
-        let before = before(domain, &linear, index, &taken);
+        let (before, input) = before(domain, &linear, index, &taken);
         if before.is_empty() && after.is_empty() {
             continue;
         }
+        let last = after.last().and_then(|step| view.node(step.node?)?.outputs.first().copied().flatten());
+        let output = last.unwrap_or(linear.output);
         let steps = || before.iter().chain(&after).filter_map(|step| step.node);
-        match constants(model, graph, edges, index, &linear) {
+        match constants(view, index, &linear) {
             Ok((weight, bias)) => {
                 taken.extend(steps());
                 found.folds.push(Fold {
-                    name: graph.nodes[index].name.clone(),
+                    name: view.label(index),
                     node: Some(index),
                     weight,
                     bias,
@@ -114,55 +117,59 @@ pub(super) fn search(domain: &dyn Domain) -> Found {
                     outputs: linear.outputs,
                     before,
                     after,
+                    input: Some(input),
+                    output: Some(output),
                     guessed: false,
                 });
             }
             Err(why) => {
                 told.extend(steps());
-                found.left.push(Left { name: graph.nodes[index].name.clone(), why });
+                found.left.push(Left { name: view.label(index), why });
             }
         }
     }
-    for (index, node) in graph.nodes.iter().enumerate() {
-        if domain.is_norm(index) && !taken.contains(&index) && !told.contains(&index) {
-            found
-                .left
-                .push(Left { name: node.name.clone(), why: "no linear operator stands beside it".into() });
+    for index in (0..view.bound()).filter(|&index| domain.is_norm(index)) {
+        if !taken.contains(&index) && !told.contains(&index) {
+            let why = "no linear operator stands beside it".to_owned();
+            found.left.push(Left { name: view.label(index), why });
         }
     }
     found
 }
 
+/// Readers of a weight among which one is looked for to be named.
+const FEW: u32 = 64;
+
 /// Weight and bias of a linear operator, if they can be changed.
-fn constants(
-    model: &Model,
-    graph: &Graph,
-    edges: &Edges,
-    index: usize,
-    linear: &Linear,
-) -> Result<(TensorId, Option<TensorId>), String> {
+fn constants(view: &dyn View, index: usize, linear: &Linear) -> Result<(TensorId, Option<TensorId>), String> {
     let given = |value: ValueId, what: &str| {
-        let name = &graph.value(value).name;
-        if edges.is_overridable(value) {
+        let name = &view.value(value).name;
+        if view.is_overridable(value) {
             return Err(format!(
                 "its {what} '{name}' is also an input of the graph, which may be given otherwise"
             ));
         }
-        let Some(id) = edges.constant(value) else {
-            let by = edges.maker(value).map(|maker| format!(": {} makes it", graph.nodes[maker].op));
+        let Some(id) = view.constant(value) else {
+            let by = view.maker(value).and_then(|maker| view.node(maker));
+            let by = by.map(|node| format!(": {} makes it", node.op));
             return Err(format!("its {what} '{name}' is no constant{}", by.unwrap_or_default()));
         };
-        if !is_plain(model.tensor(id)) {
-            return Err(format!("its {what} '{name}' is {}, which is not scaled", model.tensor(id).dtype));
+        if !is_plain(view.model().tensor(id)) {
+            return Err(format!(
+                "its {what} '{name}' is {}, which is not scaled",
+                view.model().tensor(id).dtype
+            ));
         }
         Ok(id)
     };
     let Some(value) = linear.weight else { return Err("its weight is no constant".into()) };
     let weight = given(value, "weight")?;
-    if edges.users(weight) > 1 || edges.is_seen(value) {
-        let other = edges.readers(value).find(|&reader| reader != index);
-        let by = other.map_or("something else".into(), |other| format!("'{}'", graph.nodes[other].name));
-        return Err(format!("its weight '{}' is also read by {by}", graph.value(value).name));
+    if view.users(value) > 1 || view.is_seen(value) {
+        // Not looked for among many.
+        let few = view.users(value) <= FEW;
+        let other = few.then(|| view.readers(value).into_iter().find(|&reader| reader != index)).flatten();
+        let by = other.map_or("something else".into(), |other| format!("'{}'", view.label(other)));
+        return Err(format!("its weight '{}' is also read by {by}", view.value(value).name));
     }
     let bias = linear.bias.map(|value| given(value, "bias")).transpose()?;
     Ok((weight, bias))
@@ -177,50 +184,54 @@ fn only_scales(step: &Step) -> bool {
 }
 
 fn after(domain: &dyn Domain, linear: &Linear, told: &mut HashSet<usize>, left: &mut Vec<Left>) -> Vec<Step> {
-    let (_, graph, edges) = domain.parts();
+    let view = domain.view();
     let operand =
         Operand { count: linear.outputs.count(), channel: linear.channel, rank: linear.rank, certain: true };
     let mut steps = Vec::new();
     let mut value = linear.output;
     loop {
-        let Some(node) = edges.only_reader(value) else {
+        let Some(node) = view.only_reader(value) else {
             // Told of each normalization among the readers.
-            let why =
-                if edges.is_seen(value) { "is an output of the graph" } else { "has other readers too" };
-            for norm in edges.readers(value).filter(|&n| domain.is_norm(n)) {
-                let name = graph.nodes[norm].name.clone();
-                let what = format!("'{}', which it follows, {why}", graph.value(value).name);
+            let why = if view.is_seen(value) { "is an output of the graph" } else { "has other readers too" };
+            for norm in view.readers(value).into_iter().filter(|&n| domain.is_norm(n)) {
+                let name = view.label(norm);
+                let what = format!("'{}', which it follows, {why}", view.value(value).name);
                 told.insert(norm);
                 left.push(Left { name, why: what });
             }
             return steps;
         };
         match domain.step(node, value, &operand) {
-            Ok(Some(does)) => {
-                steps.push(Step { name: graph.nodes[node].name.clone(), node: Some(node), does })
-            }
+            Ok(Some(does)) => steps.push(Step { name: view.label(node), node: Some(node), does }),
             Ok(None) => return steps,
             Err(why) => {
                 told.insert(node);
-                left.push(Left { name: graph.nodes[node].name.clone(), why });
+                left.push(Left { name: view.label(node), why });
                 return steps;
             }
         }
-        match graph.nodes[node].outputs.first().copied().flatten() {
+        match view.node(node).and_then(|node| node.outputs.first().copied().flatten()) {
             Some(output) => value = output,
             None => return steps,
         }
     }
 }
 
-fn before(domain: &dyn Domain, linear: &Linear, index: usize, taken: &HashSet<usize>) -> Vec<Step> {
-    let (_, graph, edges) = domain.parts();
+fn before(
+    domain: &dyn Domain,
+    linear: &Linear,
+    index: usize,
+    taken: &HashSet<usize>,
+) -> (Vec<Step>, ValueId) {
+    let view = domain.view();
     let mut steps = Vec::new();
-    let (Some(inputs), true) = (&linear.inputs, linear.before != Before::Nothing) else { return steps };
+    let (Some(inputs), true) = (&linear.inputs, linear.before != Before::Nothing) else {
+        return (steps, linear.input);
+    };
     let mut value = linear.input;
     let mut reader = index;
-    while let Some(maker) = edges.maker(value) {
-        if taken.contains(&maker) || edges.only_reader(value) != Some(reader) {
+    while let Some(maker) = view.maker(value) {
+        if taken.contains(&maker) || view.only_reader(value) != Some(reader) {
             break;
         }
         let Some(from) = domain.applied_to(maker) else { break };
@@ -231,7 +242,7 @@ fn before(domain: &dyn Domain, linear: &Linear, index: usize, taken: &HashSet<us
             certain: domain.has_channels(from, linear.channel, inputs.count()),
         };
         let Ok(Some(does)) = domain.step(maker, from, &operand) else { break };
-        let step = Step { name: graph.nodes[maker].name.clone(), node: Some(maker), does };
+        let step = Step { name: view.label(maker), node: Some(maker), does };
         if linear.before == Before::Scales && !only_scales(&step) {
             break;
         }
@@ -239,5 +250,5 @@ fn before(domain: &dyn Domain, linear: &Linear, index: usize, taken: &HashSet<us
         (value, reader) = (from, maker);
     }
     steps.reverse();
-    steps
+    (steps, value)
 }

@@ -1,13 +1,13 @@
 //! What can be folded into what: by the graph where there is one, otherwise by names.
 
 mod caffe;
-mod chain;
+pub(crate) mod chain;
 mod names;
-mod onnx;
+pub(crate) mod onnx;
 
 use weighbridge_model::{Graph, Model};
 
-use super::{Edges, Fold};
+use super::{Fold, Still, View};
 
 pub use names::{Names, find_by_names};
 
@@ -34,16 +34,16 @@ pub struct Left {
 pub fn find(model: &Model) -> Found {
     let known = |graph: &&Graph| graph.nodes.iter().any(|n| matches!(n.domain.as_str(), "" | "caffe"));
     match model.graph.as_ref().filter(known) {
-        Some(graph) => in_graph(model, graph, &Edges::of(graph, model.tensors.len())),
+        Some(graph) => find_in(&Still::new(model, graph)),
         None => find_by_names(model, &Names::default()),
     }
 }
 
-/// What folds in a graph whose tensors are those of `model`: its outermost one, or one within it.
-pub fn in_graph(model: &Model, graph: &Graph, edges: &Edges) -> Found {
-    if graph.nodes.iter().any(|node| node.domain == "caffe") {
-        chain::search(&caffe::Caffe { model, graph, edges })
-    } else {
-        chain::search(&onnx::Onnx { model, graph, edges, version: onnx::version(graph, model) })
+/// What folds in a graph: the outermost one of a model, or one within it.
+pub fn find_in(view: &dyn View) -> Found {
+    let caffe = (0..view.bound()).filter_map(|number| view.node(number)).any(|node| node.domain == "caffe");
+    match caffe {
+        true => chain::search(&caffe::Caffe { view }),
+        false => chain::search(&onnx::Onnx { view, version: view.version() }),
     }
 }

@@ -106,6 +106,8 @@ pub fn find_by_names(model: &Model, names: &Names) -> Found {
                     epsilon: epsilon(layer, &modules, names),
                 },
             }],
+            input: None,
+            output: None,
             guessed: true,
         });
     }

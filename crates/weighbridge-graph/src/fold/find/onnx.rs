@@ -1,27 +1,19 @@
 //! ONNX: Conv, ConvTranspose, Gemm and MatMul; BatchNormalization, Mul, Div, Add and Sub with constants.
 
-use weighbridge_model::{Dim, Graph, Model, Node, Tensor, Value, ValueId};
+use weighbridge_model::{Node, Tensor, Value, ValueId};
 
 use super::chain::{Before, Domain, Linear, Operand};
 use crate::fold::linear::{
     column_inputs, column_outputs, conv_inputs, conv_outputs, transposed_inputs, transposed_outputs,
 };
 use crate::fold::step::is_plain;
-use crate::fold::{Does, Edges};
+use crate::fold::{Does, View};
 
-pub(super) struct Onnx<'a> {
-    pub model: &'a Model,
-    pub graph: &'a Graph,
-    pub edges: &'a Edges,
+/// A graph of ONNX's operators.
+pub(crate) struct Onnx<'a> {
+    pub view: &'a dyn View,
     /// Of ONNX's default operators.
     pub version: i64,
-}
-
-/// The version of the default operators; inner graphs have the outermost one's.
-pub(super) fn version(graph: &Graph, model: &Model) -> i64 {
-    let graphs = [Some(graph), model.graph.as_ref()];
-    let mut sets = graphs.into_iter().flatten().flat_map(|graph| &graph.opsets);
-    sets.find(|(domain, _)| domain.is_empty()).map_or(1, |(_, version)| *version)
 }
 
 fn int(node: &Node, name: &str, otherwise: i64) -> i64 {
@@ -47,16 +39,23 @@ fn is_unpadded(node: &Node) -> bool {
 }
 
 impl Onnx<'_> {
-    fn node(&self, index: usize) -> Option<&Node> {
-        self.graph.nodes.get(index).filter(|node| matches!(node.domain.as_str(), "" | "ai.onnx"))
+    /// A node of the default domain.
+    pub(crate) fn node(&self, index: usize) -> Option<&Node> {
+        self.view.node(index).filter(|node| matches!(node.domain.as_str(), "" | "ai.onnx"))
     }
 
-    fn constant(&self, value: ValueId) -> Option<&Tensor> {
-        self.edges.constant(value).map(|id| self.model.tensor(id))
+    /// The tensor that a value always is.
+    pub(crate) fn constant(&self, value: ValueId) -> Option<&Tensor> {
+        self.view.constant(value).map(|id| self.view.model().tensor(id))
+    }
+
+    /// The same, where its elements are floating-point numbers that stand for themselves.
+    pub(crate) fn plain(&self, value: ValueId) -> Option<&Tensor> {
+        self.constant(value).filter(|tensor| is_plain(tensor))
     }
 
     fn rank(&self, value: ValueId) -> Option<usize> {
-        self.graph.value(value).shape.as_ref().map(Vec::len)
+        self.view.sizes(value).map(|sizes| sizes.len())
     }
 
     /// The shape of a weight: of its initializer, constant or not.
@@ -64,11 +63,7 @@ impl Onnx<'_> {
         if let Some(tensor) = self.constant(value) {
             return Some(tensor.shape.clone());
         }
-        let known = |dim: &Dim| match dim {
-            Dim::Known(n) => Some(*n),
-            _ => None,
-        };
-        self.graph.value(value).shape.as_ref()?.iter().map(known).collect()
+        self.view.sizes(value)?.into_iter().collect()
     }
 
     fn norm(&self, node: &Node, value: ValueId, of: &Operand) -> Result<Option<Does>, String> {
@@ -94,13 +89,13 @@ impl Onnx<'_> {
         for (id, value) in ids.iter_mut().zip([gamma, beta, mean, variance]) {
             let tensor = self.constant(value).filter(|t| t.count() == of.count && is_plain(t));
             if tensor.is_none() {
-                let name = &self.graph.value(value).name;
+                let name = &self.view.value(value).name;
                 return Err(format!(
                     "'{name}' is no constant with an element for each of {} channels",
                     of.count
                 ));
             }
-            *id = self.edges.constant(value);
+            *id = self.view.constant(value);
         }
         let [gamma, beta, Some(mean), Some(variance)] = ids else { return Ok(None) };
         let epsilon = float(node, "epsilon", 1e-5);
@@ -121,8 +116,8 @@ impl Onnx<'_> {
 }
 
 impl Domain for Onnx<'_> {
-    fn parts(&self) -> (&Model, &Graph, &Edges) {
-        (self.model, self.graph, self.edges)
+    fn view(&self) -> &dyn View {
+        self.view
     }
 
     fn linear(&self, index: usize) -> Option<Linear> {
@@ -186,7 +181,8 @@ impl Domain for Onnx<'_> {
             "MatMul" if rank >= 2 && self.constant(weight).is_some() => Some(Linear {
                 rank: self.rank(output),
                 takes_bias: false,
-                before: if rank == 2 { Before::All } else { Before::Scales },
+                // Without a bias of its own, a shift has no place in it.
+                before: Before::Scales,
                 ..plain(column_inputs(&shape), column_outputs(&shape)?)
             }),
             _ => None,
@@ -208,7 +204,7 @@ impl Domain for Onnx<'_> {
             return Ok(None);
         }
         let fits = self.constant(other).is_some_and(|tensor| self.is_per_channel(tensor, of));
-        let Some(tensor) = self.edges.constant(other).filter(|_| fits) else { return Ok(None) };
+        let Some(tensor) = self.view.constant(other).filter(|_| fits) else { return Ok(None) };
         Ok(match (node.op.as_str(), first) {
             ("Mul", _) => Some(Does::Scale { scale: Some(tensor), shift: None }),
             ("Add", _) => Some(Does::Scale { scale: None, shift: Some(tensor) }),
@@ -239,8 +235,8 @@ impl Domain for Onnx<'_> {
     }
 
     fn has_channels(&self, value: ValueId, channel: usize, count: u64) -> bool {
-        let Some(shape) = &self.graph.value(value).shape else { return false };
-        let at = shape.len().checked_sub(channel);
-        at.and_then(|at| shape.get(at)) == Some(&Dim::Known(count))
+        let Some(sizes) = self.view.sizes(value) else { return false };
+        let at = sizes.len().checked_sub(channel);
+        at.and_then(|at| sizes.get(at)) == Some(&Some(count))
     }
 }
