@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
 mod health;
 mod precision;
-pub mod diff;
 
 pub use health::findings;
 pub use precision::{Precision, Verdict, judge, precision_findings};

@@ -49,7 +49,13 @@ fn change(pair: &Pair) -> f64 {
 }
 
 /// The document of `weigh diff A B --json`.
-pub fn document(diff: &Diff, series: Option<&Series>, a: &Model, b: &Model, order: Order) -> Map<String, Json> {
+pub fn document(
+    diff: &Diff,
+    series: Option<&Series>,
+    a: &Model,
+    b: &Model,
+    order: Order,
+) -> Map<String, Json> {
     let pairs: Vec<Json> = sorted(diff, a, order).into_iter().map(|p| pair(p, a, b)).collect();
     let aside = diff.aside.iter().map(|aside| {
         let (side, model) = if aside.of_a { ("a", a) } else { ("b", b) };
@@ -142,12 +148,13 @@ pub fn text(diff: &Diff, a: &Model, b: &Model, order: Order, all: bool, width: u
     for (ours, theirs, n) in &diff.prefixes {
         let names = plural(*n as u64, "name");
         let shown = |p: &str| if p.is_empty() { "nothing".to_owned() } else { format!("'{}'", clean(p)) };
-        text += &paint(FAINT, &format!("{} in {names} of A where B has {}: seen through", shown(ours), shown(theirs)));
+        text += &paint(
+            FAINT,
+            &format!("{} in {names} of A where B has {}: seen through", shown(ours), shown(theirs)),
+        );
         text.push('\n');
     }
-    let worth = |p: &&Pair| {
-        all || p.relation == Relation::Changed || p.guess && p.relation != Relation::Same
-    };
+    let worth = |p: &&Pair| all || p.relation == Relation::Changed || p.guess && p.relation != Relation::Same;
     let listed: Vec<&Pair> = sorted(diff, a, order).into_iter().filter(worth).collect();
     if !listed.is_empty() {
         let most = if all { usize::MAX } else { ROWS };
@@ -165,7 +172,8 @@ pub fn text(diff: &Diff, a: &Model, b: &Model, order: Order, all: bool, width: u
             text += &format!("{} {told}\n", paint(BAD, &format!("only in {side}")));
         }
         if ids.len() > most {
-            text += &format!("{}\n", paint(FAINT, &format!("… and {} more only in {side}", ids.len() - most)));
+            text +=
+                &format!("{}\n", paint(FAINT, &format!("… and {} more only in {side}", ids.len() - most)));
         }
     }
     if all {
@@ -180,7 +188,8 @@ pub fn text(diff: &Diff, a: &Model, b: &Model, order: Order, all: bool, width: u
 }
 
 fn table(pairs: &[&Pair], a: &Model, b: &Model, width: usize) -> String {
-    let mut table = Table::new(&[("A", false), ("B", false), ("relation", false), ("max abs", true), ("relative", true)]);
+    let mut table =
+        Table::new(&[("A", false), ("B", false), ("relation", false), ("max abs", true), ("relative", true)]);
     let mut text = String::new();
     let mut notes = Vec::new();
     for pair in pairs {
@@ -229,8 +238,7 @@ fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
         diff.pairs.iter().filter(|p| p.relation == relation).map(|p| p.a.len()).sum()
     };
     let changed = tensors(Relation::Changed);
-    let explained: usize =
-        Relation::ALL.into_iter().filter(|r| *r != Relation::Changed).map(tensors).sum();
+    let explained: usize = Relation::ALL.into_iter().filter(|r| *r != Relation::Changed).map(tensors).sum();
     let total = explained + changed + diff.only_a.len();
     let mut parts: Vec<String> = Relation::ALL
         .into_iter()

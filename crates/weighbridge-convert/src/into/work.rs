@@ -130,7 +130,13 @@ impl<'a> Work<'a> {
             let also = self.found[t].and_then(|(s, _)| self.also(target, s, &alike));
             let source = self.found[t].map(|(s, _)| self.sources[s].id);
             let mut fault = |why: String, missing: bool| {
-                result.faults.push(Fault { target: target.id, name: target.name.clone(), source, why, missing });
+                result.faults.push(Fault {
+                    target: target.id,
+                    name: target.name.clone(),
+                    source,
+                    why,
+                    missing,
+                });
             };
             match (&self.settled[t], self.found[t]) {
                 (Some(Settled::Own(why, one)), _) => {

@@ -55,7 +55,8 @@ fn kept_once(work: &mut Work<'_>) -> Result<()> {
         }
         let (left, there) = (sets(ours, left, None)?, sets(theirs, there, None)?);
         for (set, left) in left {
-            for (i, &j) in left.iter().flat_map(|&i| there.get(&set).and_then(|t| t.first()).map(|j| (i, j))) {
+            for (i, &j) in left.iter().flat_map(|&i| there.get(&set).and_then(|t| t.first()).map(|j| (i, j)))
+            {
                 let (s, t) = if left_is_source { (i, j) } else { (j, i) };
                 if let Some((steps, judged)) = fits(work.source.tensor(s), work.target.tensor(t))? {
                     let turned = turns(&steps, &work.source.tensor(s).shape);
@@ -158,7 +159,9 @@ fn settle(work: &mut Work<'_>, found: Vec<(usize, usize, Vec<Step>, Judged, bool
                 let turned = turns(&steps, &work.source.tensor(s).shape);
                 let mut why = Vec::new();
                 if work.source.tensor(s).name != work.target.tensor(t).name {
-                    why.push(if several { "one of several with the same values" } else { "by its values" }.into());
+                    why.push(
+                        if several { "one of several with the same values" } else { "by its values" }.into(),
+                    );
                 }
                 debug_assert!(judged.relation != Relation::Changed);
                 work.one(s, t, judged, turned, why, several);

@@ -114,7 +114,12 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
 fn settle(work: &mut Work<'_>, fold: &Fold, outcome: Outcome) {
     let mut source: Vec<usize> = fold.tensors().into_iter().map(|id| id.0 as usize).collect();
     let mut seen = Vec::new();
-    source.retain(|s| !seen.contains(s) && { seen.push(*s); true });
+    source.retain(|s| {
+        !seen.contains(s) && {
+            seen.push(*s);
+            true
+        }
+    });
     let Outcome { targets, relation, figures, why } = outcome;
     work.explain(Explained { source, target: targets, relation, figures, why, guess: false });
 }
@@ -228,13 +233,7 @@ fn told(fold: &Fold) -> String {
 }
 
 /// Compares the bias that comes of a fold with the target's, and adds that to the outcome.
-fn bias(
-    work: &Work<'_>,
-    biases: &Biases,
-    fold: &Fold,
-    weight: usize,
-    outcome: &mut Outcome,
-) -> Result<()> {
+fn bias(work: &Work<'_>, biases: &Biases, fold: &Fold, weight: usize, outcome: &mut Outcome) -> Result<()> {
     let values = fold.bias_values(&work.source.model)?;
     let terms = terms(fold, &work.source.model, values.len())?;
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();

@@ -19,9 +19,7 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     if sources.is_empty() || targets.is_empty() {
         return Ok(());
     }
-    for (whole, parts, one_is_target) in
-        [(&targets, &sources, true), (&sources, &targets, false)]
-    {
+    for (whole, parts, one_is_target) in [(&targets, &sources, true), (&sources, &targets, false)] {
         let (wholes, pieces) =
             if one_is_target { (work.target, work.source) } else { (work.source, work.target) };
         let index = Parts::of(pieces, parts)?;
@@ -49,7 +47,10 @@ fn open(side: &Side, open: Vec<usize>) -> Vec<usize> {
     let fits = |i: &usize| {
         let tensor = side.tensor(*i);
         let excused = side.excused.contains_key(i);
-        tensor.dtype.is_float() && !tensor.dtype.is_sub_byte() && !is_coded(tensor) && !excused
+        tensor.dtype.is_float()
+            && !tensor.dtype.is_sub_byte()
+            && !is_coded(tensor)
+            && !excused
             && (1..=4).contains(&tensor.shape.len())
     };
     open.into_iter().filter(fits).collect()

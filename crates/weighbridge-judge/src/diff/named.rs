@@ -23,7 +23,8 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     let (source, target) = (work.source, work.target);
     let matched = Match::of(&source.model, &target.model, &Options::default());
     let paired = matched.pairs.into_iter().map(|p| (p.source, p.target, p.rule, Ok(p.steps)));
-    let misfits = matched.faults.into_iter().filter_map(|f| Some((f.source?, f.target, Rule::Name, Err(f.why))));
+    let misfits =
+        matched.faults.into_iter().filter_map(|f| Some((f.source?, f.target, Rule::Name, Err(f.why))));
     let numbers = |side: &Side, id: TensorId| !matches!(side.model.tensor(id).layout, Layout::Opaque);
     let all = paired.chain(misfits).filter(|(s, t, ..)| numbers(source, *s) && numbers(target, *t));
     let all: Vec<_> = all.collect();

@@ -99,7 +99,11 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
         let Some(arranged) = apply(&ours, &steps)? else { continue };
         let judged = judged(&arranged, theirs)?;
         let turned = turns(&steps, &ours.shape);
-        let why = if is_coded(theirs) { "paired by nearly the same values" } else { "paired by most of its values" };
+        let why = if is_coded(theirs) {
+            "paired by nearly the same values"
+        } else {
+            "paired by most of its values"
+        };
         work.one(s, t, judged, turned, vec![why.to_owned()], false);
     }
     Ok(())

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use weighbridge_model::{Graph, Layout, Model, Node, Result, Tensor, TensorId, Value, ValueId, element_count};
+use weighbridge_model::{
+    Graph, Layout, Model, Node, Result, Tensor, TensorId, Value, ValueId, element_count,
+};
 
 /// A tensor of codes and what they mean.
 struct Codes {

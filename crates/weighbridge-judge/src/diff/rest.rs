@@ -12,10 +12,7 @@ use super::work::{Explained, Work};
 
 pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     changed(work);
-    work.zeros = [
-        zeros(work.source, work.open_sources())?,
-        zeros(work.target, work.open_targets())?,
-    ];
+    work.zeros = [zeros(work.source, work.open_sources())?, zeros(work.target, work.open_targets())?];
     Ok(())
 }
 

@@ -115,7 +115,8 @@ fn layer(
     let last = models.len() - 1;
     let steps: Vec<Option<f64>> = (0..last).map(|i| change(i, i + 1)).collect::<Result<_>>()?;
     let overall = if last == 1 { steps[0] } else { change(0, last)? };
-    let largest = tensors.iter().copied().max_by_key(|id| (models[0].tensor(*id).count(), std::cmp::Reverse(*id)));
+    let largest =
+        tensors.iter().copied().max_by_key(|id| (models[0].tensor(*id).count(), std::cmp::Reverse(*id)));
     let moved = match largest {
         Some(id) if overall != Some(0.0) => shift(&at(0, id)?, &at(last, id)?)?,
         _ => None,

@@ -64,7 +64,9 @@ impl Side {
     pub(super) fn meant(&self, index: usize) -> Result<(Tensor, Option<f64>)> {
         let tensor = self.tensor(index);
         let axis = tensor.shape.len().checked_sub(1);
-        let (Some(&by), Some(axis)) = (self.means.get(&index), axis) else { return Ok((tensor.clone(), None)) };
+        let (Some(&by), Some(axis)) = (self.means.get(&index), axis) else {
+            return Ok((tensor.clone(), None));
+        };
         let factors = vec![by; tensor.shape[axis] as usize];
         let storage = Arc::new(ScaledAxis::new(tensor.clone(), axis, factors));
         Ok((with_storage(tensor, tensor.dtype.in_chunks(), storage)?, Some(by)))

@@ -77,7 +77,8 @@ fn folded(seed: u64, channels: u64, epsilon: f64) -> (Model, Vec<f64>, Vec<f64>)
 
 #[test]
 fn a_fold_is_computed_whatever_epsilon_and_names_are() {
-    for (epsilon, names) in [(1e-5, ["conv.weight", "conv.bias"]), (1e-3, ["onnx::Conv_12", "onnx::Conv_13"])] {
+    for (epsilon, names) in [(1e-5, ["conv.weight", "conv.bias"]), (1e-3, ["onnx::Conv_12", "onnx::Conv_13"])]
+    {
         let (source, weight, bias) = folded(5, 16, epsilon);
         let target = model(vec![
             tensor(names[0], DType::F32, &[16, 3, 3, 3], &weight),

@@ -103,7 +103,15 @@ impl<'a> Work<'a> {
     }
 
     /// Takes it that one tensor became another.
-    pub(super) fn one(&mut self, s: usize, t: usize, judged: Judged, turned: bool, why: Vec<String>, guess: bool) {
+    pub(super) fn one(
+        &mut self,
+        s: usize,
+        t: usize,
+        judged: Judged,
+        turned: bool,
+        why: Vec<String>,
+        guess: bool,
+    ) {
         let (ours, theirs) = (self.source.tensor(s), self.target.tensor(t));
         let mut why = why;
         let renamed = ours.name != theirs.name;
@@ -155,7 +163,9 @@ impl<'a> Work<'a> {
                 let why = match side.excused.get(&index) {
                     Some(why) => Some(why.clone()),
                     None if self.zeros[i].contains(&index) => Some("is all zeros, which adds nothing".into()),
-                    None if shared.contains(&place) => Some("shares its elements with one that is there".into()),
+                    None if shared.contains(&place) => {
+                        Some("shares its elements with one that is there".into())
+                    }
                     None => None,
                 };
                 match why {

@@ -70,6 +70,8 @@ pub(super) fn folds(side: &Side, known: &[Fold]) -> Vec<Fold> {
                     outputs,
                     before: Vec::new(),
                     after: after.clone(),
+                    input: None,
+                    output: None,
                     guessed: true,
                 });
             }
