@@ -318,6 +318,12 @@ def check_gguf(binary, scratch):
         found = diff(binary, scratch / f"{kind}.gguf", scratch / "g.safetensors", status=0)
         explained(found, held, "quantized", "same")
         assert all(p["sqnr_db"] > 18 for p in found["pairs"] if p["relation"] == "quantized")
+    # Under names that say nothing.
+    save_file({f"x.{i}": torch.from_numpy(x) for i, x in enumerate(held.values())}, scratch / "h.safetensors")
+    found = diff(binary, scratch / "Q8_0.gguf", scratch / "h.safetensors", status=0)
+    explained(found, held, "quantized", "renamed")
+    for pair in found["pairs"]:
+        assert pair["b"] == f"x.{list(held).index(pair['a'])}", pair
 
 
 def check_quantized_onnx(binary, scratch):
@@ -358,6 +364,43 @@ def check_merged(binary, scratch):
     torch.onnx.export(layer, (torch.randn(1, 5, 32),), str(scratch / "layer.onnx"), dynamo=True, verbose=False)
     found = diff(binary, scratch / "layer.pth", scratch / "layer.onnx", status=0)
     explained(found, layer.state_dict(), "same", "renamed", "transposed", "merged")
+
+
+def check_branches(binary, scratch):
+    """Two convolutions and a normalization that sum, against the one kernel that they come to."""
+    torch.manual_seed(4)
+
+    class Branches(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dense = torch.nn.Conv2d(8, 8, 3, padding=1)
+            self.point = torch.nn.Conv2d(8, 8, 1)
+            self.same = torch.nn.BatchNorm2d(8)
+            self.last = torch.nn.Conv2d(8, 4, 3)
+
+        def forward(self, x):
+            return self.last(torch.relu(self.dense(x) + self.point(x) + self.same(x)))
+
+    net = Branches()
+    with torch.no_grad():
+        net.same.running_var.uniform_(0.5, 2)
+        net.same.running_mean.normal_()
+        net.same.weight.uniform_(0.5, 1.5)
+        scale = net.same.weight / (net.same.running_var + net.same.eps).sqrt()
+        kernel = net.dense.weight.clone()
+        kernel[:, :, 1, 1] += net.point.weight[:, :, 0, 0] + torch.diag(scale)
+        bias = net.dense.bias + net.point.bias + net.same.bias - net.same.running_mean * scale
+    torch.onnx.export(net.eval(), (torch.randn(1, 8, 9, 9),), str(scratch / "net.onnx"), dynamo=False)
+    last = {n: t for n, t in net.state_dict().items() if n.startswith("last")}
+    save_file({"block.weight": kernel, "block.bias": bias, **last}, scratch / "one.safetensors")
+    found = diff(binary, scratch / "net.onnx", scratch / "one.safetensors", status=0)
+    [merged] = [p for p in found["pairs"] if p["relation"] == "merged"]
+    assert merged["b"] == ["block.weight", "block.bias"] and len(merged["a"]) == 8, merged
+    kernel[3, 2, 0, 1] += 1e-3
+    save_file({"block.weight": kernel, "block.bias": bias, **last}, scratch / "one.safetensors")
+    found = diff(binary, scratch / "net.onnx", scratch / "one.safetensors", status=1)
+    [changed] = [p for p in found["pairs"] if p["relation"] == "changed"]
+    assert changed["first"]["index"] == [3, 2, 0, 1], changed
 
 
 def check_over_time(binary, scratch):

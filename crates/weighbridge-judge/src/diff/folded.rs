@@ -12,7 +12,7 @@ use weighbridge_convert::into::Step;
 use weighbridge_graph::fold::{Does, Fold, find, values};
 use weighbridge_model::{DType, Memory, Model, Place, Result, Tensor};
 
-use biases::Biases;
+pub(super) use biases::Biases;
 
 use super::arrange::{agreement, apply, in_memory, ways};
 use super::bound::{Judged, computed};

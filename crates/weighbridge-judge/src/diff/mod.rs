@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `named` | what names, uses and shapes pair, where the values bear it out |
 //! | `folded` | normalizations that went into the linear layer before them, computed and compared |
+//! | `branches` | branches of a graph that became one convolution |
 //! | `content` | the same values under other names, in another order of dimensions, in another type |
 //! | `merged` | several tensors that became one, or one that became several |
 //! | `near` | nearly the same values under other names |
@@ -14,6 +15,7 @@
 
 mod arrange;
 mod bound;
+mod branches;
 mod content;
 mod folded;
 mod merged;
@@ -108,6 +110,7 @@ pub fn diff(a: &Model, b: &Model, options: &Options) -> Result<Diff> {
     let mut work = Work::new(source, target);
     named::run(&mut work)?;
     folded::run(&mut work)?;
+    branches::run(&mut work)?;
     content::run(&mut work)?;
     merged::run(&mut work)?;
     near::run(&mut work)?;

@@ -14,7 +14,7 @@ const MOST: usize = 16;
 const ALL: f64 = 0.9;
 
 /// The vectors of a target that may be biases.
-pub(super) struct Biases {
+pub(in crate::diff) struct Biases {
     /// By the node that uses them.
     by_place: HashMap<usize, Vec<usize>>,
     by_layer: HashMap<String, Vec<usize>>,
@@ -23,7 +23,7 @@ pub(super) struct Biases {
 }
 
 impl Biases {
-    pub(super) fn of(work: &Work<'_>) -> Result<Self> {
+    pub(in crate::diff) fn of(work: &Work<'_>) -> Result<Self> {
         let mut biases =
             Biases { by_place: HashMap::new(), by_layer: HashMap::new(), by_first: HashMap::new() };
         for t in work.open_targets() {
@@ -49,7 +49,7 @@ impl Biases {
     }
 
     /// The bias of a weight's layer or node, or whichever has the values that are expected.
-    pub(super) fn beside(
+    pub(in crate::diff) fn beside(
         &self,
         work: &Work<'_>,
         weight: usize,
