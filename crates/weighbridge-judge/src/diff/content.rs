@@ -71,13 +71,10 @@ fn kept_once(work: &mut Work<'_>) -> Result<()> {
 
 /// Tensors by the values that they hold, once rounded to a type.
 fn sets(side: &Side, open: Vec<usize>, to: Option<DType>) -> Result<BTreeMap<Multiset, Vec<usize>>> {
-    // An excused tensor is looked at as well, as a number of the graph may be a weight of the other side; single ones
-    // are like too many.
+    // An excused tensor is looked at as well, as a number of the graph may be a weight of the other side.
     let real = |i: &usize| {
         let tensor = side.tensor(*i);
-        tensor.dtype.is_real()
-            && tensor.count() > u64::from(side.excused.contains_key(i))
-            && !matches!(tensor.layout, Layout::Opaque)
+        tensor.dtype.is_real() && tensor.count() > 0 && !matches!(tensor.layout, Layout::Opaque)
     };
     let open: Vec<usize> = open.into_iter().filter(real).collect();
     let decoded: Vec<Tensor> = open.iter().map(|&i| decoded(side.tensor(i))).collect::<Result<_>>()?;
@@ -98,24 +95,31 @@ fn pair(work: &mut Work<'_>, source_to: Option<DType>, target_to: Option<DType>)
     let sources = sets(work.source, sources, source_to)?;
     let targets = sets(work.target, targets, target_to)?;
     let mut found = Vec::new();
-    let mut used: BTreeSet<usize> = BTreeSet::new();
     for (set, sources) in &sources {
         let Some(targets) = targets.get(set) else { continue };
-        let excused = |side: &Side, list: &[usize]| list.iter().all(|i| side.excused.contains_key(i));
-        if excused(work.source, sources) && excused(work.target, targets) {
-            continue;
-        }
         let several = sources.len() > 1 || targets.len() > 1;
         // Which of several that are equal is which cannot be told: names where they help, then order.
-        let mut waiting: HashMap<&str, usize> = HashMap::new();
-        targets.iter().for_each(|&t| _ = waiting.insert(work.target.tensor(t).name.as_str(), t));
-        for &s in sources {
-            let name = work.source.tensor(s).name.as_str();
-            let namesake = waiting.get(name).copied().into_iter();
-            let free = targets.iter().copied().filter(|t| !used.contains(t)).take(MOST);
-            for t in namesake.chain(free).filter(|t| !used.contains(t)).collect::<Vec<_>>() {
-                if let Some((steps, judged)) = fits(work.source.tensor(s), work.target.tensor(t))? {
-                    used.insert(t);
+        let names: HashMap<&str, usize> =
+            targets.iter().map(|&t| (work.target.tensor(t).name.as_str(), t)).collect();
+        let excused = |s: &usize| work.source.excused.contains_key(s);
+        let (aside, needed): (Vec<usize>, Vec<usize>) = sources.iter().partition(|s| excused(s));
+        // Of two that need no counterpart none is looked for.
+        let of_aside = |t: &usize| work.target.excused.contains_key(t);
+        let (mut spare, mut free): (BTreeSet<usize>, BTreeSet<usize>) =
+            targets.iter().partition(|t| of_aside(t));
+        for (s, aside) in needed.into_iter().map(|s| (s, false)).chain(aside.into_iter().map(|s| (s, true))) {
+            let namesake = names.get(work.source.tensor(s).name.as_str()).copied();
+            let namesake = namesake.filter(|t| free.contains(t) || !aside && spare.contains(t));
+            let spares = spare.iter().copied().take(if aside { 0 } else { MOST });
+            let likely = namesake.into_iter().chain(free.iter().copied().take(MOST)).chain(spares);
+            for t in likely.collect::<Vec<_>>() {
+                // Single numbers are like too many of another type.
+                let (ours, theirs) = (work.source.tensor(s), work.target.tensor(t));
+                if set.count == 1 && ours.dtype != theirs.dtype {
+                    continue;
+                }
+                if let Some((steps, judged)) = fits(ours, theirs)? {
+                    let _ = free.remove(&t) || spare.remove(&t);
                     found.push((s, t, steps, judged, several));
                     break;
                 }
