@@ -12,7 +12,7 @@ use crate::{input, printer};
 
 /// Whether nothing differs.
 pub fn run(args: &DiffArgs) -> Result<bool> {
-    if !(args.tolerance >= 0.0) {
+    if args.tolerance.is_nan() || args.tolerance < 0.0 {
         return Err(Error::Usage { what: format!("--tolerance {}: a number from 0 on", args.tolerance) });
     }
     let models: Vec<Model> = args.models.iter().map(|name| open(name, args)).collect::<Result<_>>()?;

@@ -217,6 +217,16 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_a_name_is_told() {
+        let of = |a, b| prefixes(a, b).map(|(a, b)| format!("{a}|{b}"));
+        assert_eq!(of("module.conv1.weight", "conv1.weight").as_deref(), Some("module.|"));
+        assert_eq!(of("ema.a.b", "model.a.b").as_deref(), Some("ema.|model."));
+        assert_eq!(of("fast.a", "last.a").as_deref(), Some("fast.|last."));
+        assert_eq!(of("a.b", "a.b"), None);
+        assert_eq!(of("kernel", "weight"), None);
+    }
+
+    #[test]
     fn prefixes_are_seen_through() {
         assert_eq!(below_prefixes("module.model.a.b").as_deref(), Some("a.b"));
         assert_eq!(below_prefixes("a.model.b"), None);

@@ -58,10 +58,12 @@ fn open(side: &Side, open: Vec<usize>) -> Vec<usize> {
 
 /// The first values of a row.
 type Head = Vec<u64>;
+/// A row's sizes and its first values.
+type Key = (Vec<u64>, Head);
 
 /// Tensors that others may be made of, by the size of their rows and the first row's first values.
 struct Parts {
-    by_head: HashMap<(Vec<u64>, Head), Vec<(usize, bool)>>,
+    by_head: HashMap<Key, Vec<(usize, bool)>>,
 }
 
 impl Parts {
