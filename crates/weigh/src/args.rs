@@ -1,6 +1,10 @@
 //! The command line, declared once: parsing, `--help` and completions all come from here.
 
+mod diff;
+
 use std::path::PathBuf;
+
+pub use diff::{DiffArgs, DiffOrder};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -13,8 +17,9 @@ Examples:
   weigh stats net.onnx -t '*.weight'    figures of the tensors that match
   weigh show m.pth -t 'conv1.weight[0,:,3:5]'
   weigh convert m.pth -o m.safetensors  move the weights, bit for bit
+  weigh diff m.pth m.onnx               what became of the weights on the way
 
-Exit status: 0 fine, 1 verify found a difference, 2 failure.";
+Exit status: 0 fine, 1 diff or verify found a difference, 2 failure.";
 
 /// Look at, judge, move and prove the weights of neural networks.
 #[derive(Debug, Parser)]
@@ -46,6 +51,8 @@ pub enum Command {
     Convert(Box<ConvertArgs>),
     /// Untangle, fold and clean an ONNX graph, and prove that it computes the same.
     Simplify(Box<SimplifyArgs>),
+    /// What two models have in common: what is the same, renamed, transposed, folded, quantized, changed, missing.
+    Diff(DiffArgs),
     /// Whether two ONNX models compute the same: exit 0 where they do, 1 where they do not.
     #[cfg(feature = "run")]
     Verify(VerifyArgs),

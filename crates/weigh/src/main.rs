@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use weighbridge_model::nearest;
+use weighbridge_model::{Result, nearest};
 
 use args::{Args, Command};
 
@@ -32,31 +32,26 @@ fn main() -> ExitCode {
     }
     let args = parsed.unwrap_or_else(|error| error.exit());
     args.color.apply();
+    let fine = |done: Result<()>| done.map(|()| true);
     let result = match (&args.command, &args.report) {
-        (Some(Command::Ls(ls)), _) => commands::ls::run(ls),
-        (Some(Command::Stats(stats)), _) => commands::stats::run(stats),
-        (Some(Command::Show(show)), _) => commands::show::run(show),
-        (Some(Command::Convert(convert)), _) => commands::convert::run(convert),
-        (Some(Command::Simplify(simplify)), _) => match commands::simplify::run(simplify) {
-            Ok(true) => Ok(()),
-            Ok(false) => return ExitCode::from(1),
-            Err(error) => Err(error),
-        },
+        (Some(Command::Ls(ls)), _) => fine(commands::ls::run(ls)),
+        (Some(Command::Stats(stats)), _) => fine(commands::stats::run(stats)),
+        (Some(Command::Show(show)), _) => fine(commands::show::run(show)),
+        (Some(Command::Convert(convert)), _) => fine(commands::convert::run(convert)),
+        (Some(Command::Simplify(simplify)), _) => commands::simplify::run(simplify),
+        (Some(Command::Diff(diff)), _) => commands::diff::run(diff),
         #[cfg(feature = "run")]
-        (Some(Command::Verify(verify)), _) => match commands::verify::run(verify) {
-            Ok(true) => Ok(()),
-            Ok(false) => return ExitCode::from(1),
-            Err(error) => Err(error),
-        },
+        (Some(Command::Verify(verify)), _) => commands::verify::run(verify),
         #[cfg(feature = "run")]
-        (Some(Command::RunEngine(run)), _) => engine::run(run),
-        (Some(Command::Formats(formats)), _) => commands::formats::run(formats),
-        (Some(Command::Completions { shell }), _) => commands::completions::run(*shell),
-        (None, Some(report)) => commands::report::run(report),
+        (Some(Command::RunEngine(run)), _) => fine(engine::run(run)),
+        (Some(Command::Formats(formats)), _) => fine(commands::formats::run(formats)),
+        (Some(Command::Completions { shell }), _) => fine(commands::completions::run(*shell)),
+        (None, Some(report)) => fine(commands::report::run(report)),
         (None, None) => unreachable!("without a file, clap has shown the help and left"),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
             printer::error(&error);
             ExitCode::from(2)

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
 mod health;
 mod precision;
 

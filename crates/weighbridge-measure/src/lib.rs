@@ -9,25 +9,31 @@
 #![deny(unsafe_code)]
 
 mod codes;
+mod compare;
 mod hash;
 mod histogram;
 #[allow(unsafe_code)]
 mod kernels;
 mod merge;
+mod multiset;
 mod pairs;
 mod passes;
 mod runner;
 mod scale;
+mod shift;
 mod summary;
 mod survival;
 mod tally;
 mod views;
 mod walk;
 
+pub use compare::{Compared, SHOWN, compare, compare_runs, identical};
 pub use hash::sha256;
 pub use histogram::{BINS, Histogram};
 pub use kernels::Level;
+pub use multiset::{Fingerprint, Multiset, fingerprints};
 pub use runner::{Measured, Options, measure};
+pub use shift::{Shift, shift};
 pub use summary::{Number, Summary};
 pub use survival::Survival;
 pub use views::check_expansion;

@@ -76,17 +76,34 @@ impl Tensor {
             let place = Place::default().tensor(&self.name);
             return Err(Error::unsupported(place, format!("{} elements have no real value", self.dtype)));
         }
-        let dequantize = Dequantize::of(self);
         let mut values = Vec::new();
         self.visit(range, &mut |chunk| {
-            values.clear();
-            let elements = chunk.bytes.chunks_exact(self.dtype.chunk_bytes());
-            values.extend(elements.map(|e| dtype::to_f64(self.dtype, e)));
-            if let Some(dequantize) = &dequantize {
-                dequantize.apply(chunk.first, &mut values);
-            }
+            self.decode(&chunk, &mut values);
             visitor(chunk.first, &values)
         })
+    }
+
+    /// The real values of a chunk of this tensor, in place of what `values` held.
+    pub fn decode(&self, chunk: &Chunk<'_>, values: &mut Vec<f64>) {
+        values.clear();
+        match self.dtype.in_chunks() {
+            DType::F32 => {
+                let (elements, _) = chunk.bytes.as_chunks::<4>();
+                values.extend(elements.iter().map(|e| f64::from(f32::from_le_bytes(*e))));
+            }
+            DType::BF16 => {
+                let (elements, _) = chunk.bytes.as_chunks::<2>();
+                let wide = |e: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*e)) << 16);
+                values.extend(elements.iter().map(|e| f64::from(wide(e))));
+            }
+            _ => {
+                let elements = chunk.bytes.chunks_exact(self.dtype.chunk_bytes());
+                values.extend(elements.map(|e| dtype::to_f64(self.dtype, e)));
+            }
+        }
+        if let Some(dequantize) = Dequantize::of(self) {
+            dequantize.apply(chunk.first, values);
+        }
     }
 }
 

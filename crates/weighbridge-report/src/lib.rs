@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
 pub mod json;
 pub mod spark;
 pub mod style;

@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod convert;
 mod emit;
+pub mod diff;
 pub mod formats;
 mod into;
 mod lower;

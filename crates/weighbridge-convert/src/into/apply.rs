@@ -59,7 +59,7 @@ impl Transfer {
             };
             let before = &self.moved[pair.source.0 as usize];
             let mut moved = before.clone();
-            let applied = apply(&before.target, pair, &mut moved.changes)
+            let applied = arranged(&before.target, &pair.steps, &mut moved.changes)
                 .and_then(|t| sums.mean(t, pair.source, &mut moved.changes))
                 .and_then(|t| demanded(t, there, target, &mut moved.changes));
             match applied {
@@ -114,9 +114,13 @@ impl Transfer {
     }
 }
 
-fn apply(source: &Tensor, pair: &Pair, changes: &mut Vec<String>) -> Result<Tensor, String> {
+/// A tensor after these steps; `changes` is told each.
+///
+/// # Errors
+/// The reason why it cannot be seen so: packed or quantized elements have no place of their own.
+pub fn arranged(source: &Tensor, steps: &[Step], changes: &mut Vec<String>) -> Result<Tensor, String> {
     let mut tensor = source.clone();
-    for step in &pair.steps {
+    for step in steps {
         match step {
             Step::Permute(axes) => {
                 tensor = permuted(&tensor, axes)?;
@@ -199,32 +203,10 @@ struct Sums(HashMap<TensorId, f64>);
 impl Sums {
     /// What each such tensor is to be multiplied with, where the target keeps means.
     fn of(source: &Model, target: &Model) -> Result<Self> {
-        let mut factors = HashMap::new();
-        if source.format != "caffe" || target.format == "caffe" {
-            return Ok(Sums(factors));
+        if target.format == "caffe" {
+            return Ok(Sums(HashMap::new()));
         }
-        let place = |t: &Tensor| names::path_and_slot(&t.name);
-        let mut by_layer = HashMap::new();
-        for tensor in &source.tensors {
-            if let (path, Slot::Factor) = place(tensor)
-                && tensor.count() == 1
-            {
-                let mut factor = 0.0;
-                tensor.visit_values(0..1, &mut |_, values| {
-                    factor = values.first().copied().unwrap_or(0.0);
-                    Ok(())
-                })?;
-                by_layer.insert(path, if factor == 0.0 { 0.0 } else { 1.0 / factor });
-            }
-        }
-        for tensor in &source.tensors {
-            if let (path, Slot::Mean | Slot::Variance) = place(tensor)
-                && let Some(&factor) = by_layer.get(&path)
-            {
-                factors.insert(tensor.id, factor);
-            }
-        }
-        Ok(Sums(factors))
+        means(source).map(Sums)
     }
 
     fn mean(&self, tensor: Tensor, source: TensorId, changes: &mut Vec<String>) -> Result<Tensor, String> {
@@ -239,4 +221,37 @@ impl Sums {
         let storage = Arc::new(ScaledAxis::new(tensor.clone(), axis, vec![factor; shape[axis] as usize]));
         Tensor::contiguous(&tensor.name, dtype, shape, storage, &Place::default()).map_err(|e| e.to_string())
     }
+}
+
+/// What each sum of a Caffe BatchNorm is to be multiplied with to become a mean or a variance; nothing for other models.
+///
+/// # Errors
+/// A failed read of a factor.
+pub fn means(source: &Model) -> Result<HashMap<TensorId, f64>> {
+    let mut factors = HashMap::new();
+    if source.format != "caffe" {
+        return Ok(factors);
+    }
+    let place = |t: &Tensor| names::path_and_slot(&t.name);
+    let mut by_layer = HashMap::new();
+    for tensor in &source.tensors {
+        if let (path, Slot::Factor) = place(tensor)
+            && tensor.count() == 1
+        {
+            let mut factor = 0.0;
+            tensor.visit_values(0..1, &mut |_, values| {
+                factor = values.first().copied().unwrap_or(0.0);
+                Ok(())
+            })?;
+            by_layer.insert(path, if factor == 0.0 { 0.0 } else { 1.0 / factor });
+        }
+    }
+    for tensor in &source.tensors {
+        if let (path, Slot::Mean | Slot::Variance) = place(tensor)
+            && let Some(&factor) = by_layer.get(&path)
+        {
+            factors.insert(tensor.id, factor);
+        }
+    }
+    Ok(factors)
 }

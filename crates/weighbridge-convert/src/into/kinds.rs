@@ -2,16 +2,23 @@
 
 /// A kind of layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(super) enum Kind {
+#[non_exhaustive]
+pub enum Kind {
+    /// A convolution.
     Conv,
+    /// A transposed convolution.
     Transposed,
     /// A convolution of each channel by itself, where the framework has it as a kind of its own.
     Depthwise,
+    /// A matrix.
     Linear,
+    /// A table of rows.
     Embedding,
+    /// A normalization, with or without running statistics.
     Norm,
     /// LSTM, GRU, RNN: gates in an order of the framework's own.
     Recurrent,
+    /// Nothing tells.
     #[default]
     Unknown,
 }

@@ -26,6 +26,7 @@ mod graph;
 mod keras;
 mod kinds;
 mod names;
+mod sketch;
 mod subject;
 mod tensorflow;
 #[cfg(test)]
@@ -36,7 +37,11 @@ use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::{Error, Model, Role, TensorId};
 
+pub use apply::{arranged, means};
 pub use fit::Step;
+pub use kinds::Kind;
+pub use names::{Slot, prefixes};
+pub use sketch::{Sketch, sketches};
 use work::Work;
 
 /// By what a tensor was matched.
@@ -128,6 +133,8 @@ pub struct Fault {
     pub target: TensorId,
     /// The target's name.
     pub name: String,
+    /// What was found for it and does not fit.
+    pub source: Option<TensorId>,
     /// What is missing, or does not fit.
     pub why: String,
     /// Whether nothing was found for it; otherwise something was, and it does not fit or is not the only one.

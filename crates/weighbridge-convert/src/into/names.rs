@@ -3,8 +3,9 @@
 use weighbridge_model::roles;
 
 /// What a tensor is within its layer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Slot {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Slot {
     /// What inputs are multiplied with; the scale of a normalization.
     Weight,
     /// What is added.
@@ -108,6 +109,25 @@ pub(super) fn below_prefixes(path: &str) -> Option<String> {
     (rest.len() < path.len()).then(|| rest.to_owned())
 }
 
+/// What two names of the same tensor have in front of what they share, where they share their last segments: `module.`
+/// and nothing, for `module.a.b` and `a.b`. `None` where they are equal, or share no more than their last segment's
+/// spelling.
+pub fn prefixes(a: &str, b: &str) -> Option<(String, String)> {
+    let shared = a.bytes().rev().zip(b.bytes().rev()).take_while(|(x, y)| x == y).count();
+    let (mut ours, mut theirs) = (a.len() - shared, b.len() - shared);
+    if ours == 0 && theirs == 0 {
+        return None;
+    }
+    // Back to where a segment starts on both sides.
+    let starts = |name: &str, at: usize| at == 0 || matches!(name.as_bytes()[at - 1], b'.' | b'/');
+    while ours < a.len() && !(starts(a, ours) && starts(b, theirs)) {
+        (ours, theirs) = (ours + 1, theirs + 1);
+    }
+    let rest = a.get(ours..).filter(|rest| !rest.is_empty())?;
+    let theirs = b.get(..theirs)?.to_owned();
+    (rest.len() < a.len().max(b.len())).then(|| (a[..ours].to_owned(), theirs))
+}
+
 /// Whether Keras made up this name of a model: `sequential`, `functional_1`.
 fn is_unnamed(segment: &str) -> bool {
     let stem = match segment.rsplit_once('_') {
@@ -194,6 +214,16 @@ mod tests {
         assert_eq!(of_node("/a/b/b.1/b.1.c/Gemm").as_deref(), Some("a.b.1.c"));
         assert_eq!(of_node("/fc/Gemm").as_deref(), Some("fc"));
         assert_eq!(of_node("Conv_12"), None);
+    }
+
+    #[test]
+    fn what_stands_before_a_name_is_told() {
+        let of = |a, b| prefixes(a, b).map(|(a, b)| format!("{a}|{b}"));
+        assert_eq!(of("module.conv1.weight", "conv1.weight").as_deref(), Some("module.|"));
+        assert_eq!(of("ema.a.b", "model.a.b").as_deref(), Some("ema.|model."));
+        assert_eq!(of("fast.a", "last.a").as_deref(), Some("fast.|last."));
+        assert_eq!(of("a.b", "a.b"), None);
+        assert_eq!(of("kernel", "weight"), None);
     }
 
     #[test]

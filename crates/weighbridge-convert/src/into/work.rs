@@ -128,8 +128,15 @@ impl<'a> Work<'a> {
         let (mut named, most) = (0, (COMPARED / unused.len().max(1)).clamp(1, NEAR));
         for (t, target) in self.targets.iter().enumerate() {
             let also = self.found[t].and_then(|(s, _)| self.also(target, s, &alike));
+            let source = self.found[t].map(|(s, _)| self.sources[s].id);
             let mut fault = |why: String, missing: bool| {
-                result.faults.push(Fault { target: target.id, name: target.name.clone(), why, missing });
+                result.faults.push(Fault {
+                    target: target.id,
+                    name: target.name.clone(),
+                    source,
+                    why,
+                    missing,
+                });
             };
             match (&self.settled[t], self.found[t]) {
                 (Some(Settled::Own(why, one)), _) => {
