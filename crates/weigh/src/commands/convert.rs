@@ -22,6 +22,9 @@ use crate::{input, printer, progress};
 const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
+    if let Some(precision) = &args.precision {
+        return super::precision::run(args, precision);
+    }
     let (format, variant) = target(args)?;
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
@@ -232,7 +235,7 @@ fn permutation(rule: &str) -> Result<(String, Vec<usize>)> {
 }
 
 /// Bytes: `500MB`, `2GiB`, `1000`.
-fn size(text: &str) -> Result<u64> {
+pub(super) fn size(text: &str) -> Result<u64> {
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
     let factor = match unit.trim().to_ascii_uppercase().as_str() {
