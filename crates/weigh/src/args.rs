@@ -270,6 +270,26 @@ pub struct ConvertArgs {
     #[arg(long, requires = "precision")]
     pub io: bool,
 
+    /// Look at activations on the arrays of this file, named as the inputs are, instead of random values.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "FILE.npz", requires = "keep_unsafe")]
+    pub inputs: Option<PathBuf>,
+
+    /// The shape of an input where the model leaves it open: x=1,3,224,224; may be repeated.
+    #[cfg(feature = "run")]
+    #[arg(long = "input", value_name = "NAME=SIZES", requires = "keep_unsafe", conflicts_with = "inputs")]
+    pub shapes: Vec<String>,
+
+    /// The engine that activations are looked at in: rten or onnxruntime.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "ENGINE", requires = "keep_unsafe")]
+    pub engine: Option<String>,
+
+    /// The library of ONNX Runtime; otherwise $ORT_DYLIB_PATH, otherwise the active Python's.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "PATH", requires = "keep_unsafe")]
+    pub ort: Option<PathBuf>,
+
     /// At most so many bytes a file, with an index (500MB, 5GB, 2GiB).
     #[arg(long, value_name = "SIZE")]
     pub shard: Option<String>,

@@ -56,7 +56,9 @@ pub fn keep(model: &Model, seen: &[Seen], policy: &Policy, progress: &(dyn Fn(u6
     let tensors: Vec<&Tensor> = constants.iter().map(|(_, id)| model.tensor(*id)).collect();
     let formats = [format];
     let options = Options { survival: &formats, ..Options::default() };
-    for (((value, _), tensor), measured) in constants.iter().zip(&tensors).zip(measure(&tensors, &options, progress)) {
+    for (((value, _), tensor), measured) in
+        constants.iter().zip(&tensors).zip(measure(&tensors, &options, progress))
+    {
         let measured = measured?;
         let Some(survival) = measured.survival.first() else { continue };
         if survival.overflow > 0 {
@@ -64,7 +66,13 @@ pub fn keep(model: &Model, seen: &[Seen], policy: &Policy, progress: &(dyn Fn(u6
             if taken[value].limit && largest >= LIMIT {
                 continue;
             }
-            let why = format!("'{}' reaches {}, {} ends at {}", tensor.name, magnitude(largest), policy.to, magnitude(format.max_finite()));
+            let why = format!(
+                "'{}' reaches {}, {} ends at {}",
+                tensor.name,
+                magnitude(largest),
+                policy.to,
+                magnitude(format.max_finite())
+            );
             if policy.keep_unsafe {
                 keep.values.push((*value, why));
             } else if !policy.allow_overflow {
@@ -98,11 +106,14 @@ pub fn keep(model: &Model, seen: &[Seen], policy: &Policy, progress: &(dyn Fn(u6
 fn constants(model: &Model, graph: &Graph, taken: &HashMap<ValueId, Taken>) -> Vec<(ValueId, TensorId)> {
     let mut constants = graph.initializers.clone();
     for node in graph.nodes.iter().filter(|node| node.op == "Constant") {
-        if let (Some(Some(value)), Some((_, Attribute::Tensor(tensor)))) = (node.outputs.first(), node.attributes.first()) {
+        if let (Some(Some(value)), Some((_, Attribute::Tensor(tensor)))) =
+            (node.outputs.first(), node.attributes.first())
+        {
             constants.push((*value, *tensor));
         }
     }
-    constants.retain(|(value, tensor)| taken.contains_key(value) && model.tensor(*tensor).dtype == DType::F32);
+    constants
+        .retain(|(value, tensor)| taken.contains_key(value) && model.tensor(*tensor).dtype == DType::F32);
     constants
 }
 
@@ -120,7 +131,12 @@ fn lost(tensor: &Tensor, survival: &Survival) -> Option<String> {
 fn unfit(graph: &Graph, seen: &Seen, format: &FloatFormat) -> Option<String> {
     let name = &graph.value(seen.value).name;
     if seen.abs_max * HEADROOM > format.max_finite() {
-        return Some(format!("'{name}' reaches {}, {} ends at {}", magnitude(seen.abs_max), format.name, magnitude(format.max_finite())));
+        return Some(format!(
+            "'{name}' reaches {}, {} ends at {}",
+            magnitude(seen.abs_max),
+            format.name,
+            magnitude(format.max_finite())
+        ));
     }
     let db = seen.sqnr_db.filter(|db| *db < FINE_DB)?;
     Some(format!("'{name}' keeps {db:.1} dB"))
@@ -132,9 +148,13 @@ fn sensitive(op: &str, measured: bool, format: &FloatFormat) -> Option<String> {
     // BF16 has F32's range: only sums lose.
     let short_range = format.max_finite() < 1e30;
     match op {
-        "ReduceMean" | "ReduceSum" | "ReduceSumSquare" | "ReduceL2" | "ReduceL1" | "ReduceProd" | "ReduceLogSum"
-        | "ReduceLogSumExp" | "CumSum" => Some("adds up many values, where 16 bits lose the small ones".into()),
-        "Pow" | "Exp" if short_range && !measured => Some("grows beyond 65504 from operands of ordinary size".into()),
+        "ReduceMean" | "ReduceSum" | "ReduceSumSquare" | "ReduceL2" | "ReduceL1" | "ReduceProd"
+        | "ReduceLogSum" | "ReduceLogSumExp" | "CumSum" => {
+            Some("adds up many values, where 16 bits lose the small ones".into())
+        }
+        "Pow" | "Exp" if short_range && !measured => {
+            Some("grows beyond 65504 from operands of ordinary size".into())
+        }
         "InstanceNormalization" | "MeanVarianceNormalization" | "LpNormalization" => {
             Some("squares and adds up whole planes".into())
         }

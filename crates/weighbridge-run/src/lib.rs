@@ -9,6 +9,7 @@ mod array;
 mod compare;
 mod engine;
 mod inputs;
+mod observe;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod probe;
@@ -20,5 +21,6 @@ pub use array::Array;
 pub use compare::{Comparison, compare};
 pub use engine::{Engine, EngineChoice, Session, choose};
 pub use inputs::{Shapes, from_file, random};
+pub use observe::{Observed, observe};
 pub use probe::Probe;
 pub use verify::{Divergence, Options, Times, Verdict, verify};

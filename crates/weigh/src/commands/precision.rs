@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use weighbridge_formats::{Carry, WriteOptions, by_id};
 use weighbridge_graph::precision::{Mixed, Options, mixed};
-use weighbridge_judge::keep::{Policy, keep};
+use weighbridge_judge::keep::{Policy, Seen, keep};
+#[cfg(feature = "run")]
+use weighbridge_model::dtype::FloatFormat;
 use weighbridge_model::{DType, Error, Model, Result};
 use weighbridge_report::json::SCHEMA;
 use weighbridge_report::table::clean;
 use weighbridge_report::units;
+#[cfg(feature = "run")]
+use weighbridge_run::{EngineChoice, choose, from_file, observe, random};
 
 use super::convert::size;
+#[cfg(feature = "run")]
+use super::verify::shapes;
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
 
@@ -32,8 +38,9 @@ pub fn run(args: &ConvertArgs, precision: &str) -> Result<()> {
     let model = opened.model;
     let types = types(&model);
     let policy = Policy { to, keep_unsafe: args.keep_unsafe, allow_overflow: args.allow_overflow };
+    let seen = if args.keep_unsafe { seen(&model, args, to)? } else { Vec::new() };
     let bar = progress::bar(model.tensors.iter().map(|t| t.bytes()).fold(0, u64::saturating_add));
-    let kept = keep(&model, &[], &policy, &|bytes| bar.inc(bytes));
+    let kept = keep(&model, &seen, &policy, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let typed = mixed(&model, &types, &kept?, &Options { to, io: args.io })?;
 
@@ -48,7 +55,35 @@ pub fn run(args: &ConvertArgs, precision: &str) -> Result<()> {
         bar.finish_and_clear();
     }
     let files: Vec<String> = plan.files.iter().map(|f| f.path.display().to_string()).collect();
-    if args.input.json { printer::json(document(&typed, to, files, args.dry_run)) } else { print(&typed, to, &files, args.dry_run) }
+    if args.input.json {
+        printer::json(document(&typed, to, files, args.dry_run))
+    } else {
+        print(&typed, to, &files, args.dry_run)
+    }
+}
+
+/// What the activations are, on the inputs that are given, otherwise on random ones.
+#[cfg(feature = "run")]
+fn seen(model: &Model, args: &ConvertArgs, to: DType) -> Result<Vec<Seen>> {
+    let engine = choose(&EngineChoice { name: args.engine.clone(), library: args.ort.clone() })?;
+    let inputs = match &args.inputs {
+        Some(path) => from_file(model, path)?,
+        None => random(model, &shapes(&args.shapes)?, 0)?,
+    };
+    let formats: Vec<FloatFormat> = FloatFormat::of(to).into_iter().collect();
+    let observed = observe(model, &*engine, &inputs, &formats)?;
+    let seen = observed.into_iter().filter_map(|observed| {
+        let abs_max = observed.measured.summary?.abs_max?.to_f64();
+        let survival = observed.measured.survival.first()?;
+        Some(Seen { value: observed.value, abs_max, sqnr_db: survival.sqnr_db() })
+    });
+    Ok(seen.collect())
+}
+
+/// Without engines, weights and operators alone tell what is unsafe.
+#[cfg(not(feature = "run"))]
+fn seen(_: &Model, _: &ConvertArgs, _: DType) -> Result<Vec<Seen>> {
+    Ok(Vec::new())
 }
 
 fn types(model: &Model) -> Vec<Option<DType>> {
@@ -56,7 +91,8 @@ fn types(model: &Model) -> Vec<Option<DType>> {
 }
 
 fn document(typed: &Mixed, to: DType, files: Vec<String>, dry_run: bool) -> serde_json::Map<String, Json> {
-    let kept: Vec<Json> = typed.kept.iter().map(|k| json!({"node": k.node, "op": k.op, "why": k.why})).collect();
+    let kept: Vec<Json> =
+        typed.kept.iter().map(|k| json!({"node": k.node, "op": k.op, "why": k.why})).collect();
     let document = json!({
         "schema": SCHEMA,
         "precision": {
@@ -83,13 +119,17 @@ fn print(typed: &Mixed, to: DType, files: &[String], dry_run: bool) -> Result<()
         reasons.entry(&kept.why).or_default().push(format!("{} ({})", kept.node, kept.op));
     }
     for (why, nodes) in reasons {
-        let more = if nodes.len() > NAMED { format!(" and {} more", nodes.len() - NAMED) } else { String::new() };
+        let more =
+            if nodes.len() > NAMED { format!(" and {} more", nodes.len() - NAMED) } else { String::new() };
         let named = nodes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
         text += &format!("  {}{more}: {}\n", clean(&named), clean(why));
     }
     text += &format!("casts    {}\n", typed.casts);
     if !typed.saturated.is_empty() {
-        text += &format!("limited  {}: limits and masks beyond the range became its ends\n", clean(&typed.saturated.join(", ")));
+        text += &format!(
+            "limited  {}: limits and masks beyond the range became its ends\n",
+            clean(&typed.saturated.join(", "))
+        );
     }
     for file in files {
         text += &format!("{}  {}\n", if dry_run { "would be" } else { "file   " }, clean(file));
