@@ -189,6 +189,7 @@ Examples:
   weigh convert net.keras -o net.pth --into untrained.pth    the names and shapes of another model
   weigh convert net.caffemodel -o net.pth --fold-bn    normalizations go into the convolutions before them
   weigh convert net.pth -o w.safetensors --into net.onnx --dry-run    which would be which, and why
+  weigh convert net.onnx -o mixed.onnx --precision f16 --keep-unsafe    what cannot be f16 stays f32
 
 Without #KEY, the part of a checkpoint that holds the weights is taken; --all takes everything.")]
 pub struct ConvertArgs {
@@ -267,8 +268,41 @@ pub struct ConvertArgs {
     pub dtype: Option<String>,
 
     /// Let values beyond the type's range become infinite, or the largest there is.
-    #[arg(long, requires = "dtype")]
+    #[arg(long)]
     pub allow_overflow: bool,
+
+    /// ONNX: compute in this type of 16 bits (f16, bf16) wherever ONNX defines it, with casts where types meet.
+    #[arg(long, value_name = "TYPE", conflicts_with_all = ["select", "drop", "drop_optimizer", "all", "strip_prefix"])]
+    #[arg(conflicts_with_all = ["rename", "rename_map", "transpose", "permute", "into", "dtype", "shard", "manifest"])]
+    pub precision: Option<String>,
+
+    /// Leave in f32 what would not survive: by weights, by activations, and by operators that add up or exponentiate.
+    #[arg(long, requires = "precision")]
+    pub keep_unsafe: bool,
+
+    /// Inputs and outputs in the type of --precision too.
+    #[arg(long, requires = "precision")]
+    pub io: bool,
+
+    /// Look at activations on the arrays of this file, named as the inputs are, instead of random values.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "FILE.npz", requires = "keep_unsafe")]
+    pub inputs: Option<PathBuf>,
+
+    /// The shape of an input where the model leaves it open: x=1,3,224,224; may be repeated.
+    #[cfg(feature = "run")]
+    #[arg(long = "input", value_name = "NAME=SIZES", requires = "keep_unsafe", conflicts_with = "inputs")]
+    pub shapes: Vec<String>,
+
+    /// The engine that activations are looked at in: rten or onnxruntime.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "ENGINE", requires = "keep_unsafe")]
+    pub engine: Option<String>,
+
+    /// The library of ONNX Runtime; otherwise $ORT_DYLIB_PATH, otherwise the active Python's.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "PATH", requires = "keep_unsafe")]
+    pub ort: Option<PathBuf>,
 
     /// At most so many bytes a file, with an index (500MB, 5GB, 2GiB).
     #[arg(long, value_name = "SIZE")]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod health;
+pub mod keep;
 mod precision;
 
 pub use health::findings;

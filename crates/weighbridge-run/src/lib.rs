@@ -10,6 +10,7 @@ mod bounded;
 mod compare;
 mod engine;
 mod inputs;
+mod observe;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod probe;
@@ -22,5 +23,6 @@ pub use bounded::{Bounds, choose_bounded, serve, usual_memory};
 pub use compare::{Comparison, compare};
 pub use engine::{Engine, EngineChoice, Session, choose};
 pub use inputs::{Shapes, from_file, random};
+pub use observe::{Observed, observe};
 pub use probe::Probe;
 pub use verify::{Divergence, Options, Times, Verdict, verify};

@@ -22,6 +22,9 @@ use crate::{input, printer, progress};
 const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
+    if let Some(precision) = &args.precision {
+        return super::precision::run(args, precision);
+    }
     let (format, variant) = target(args)?;
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);

@@ -5,6 +5,7 @@ pub mod convert;
 pub mod formats;
 mod into;
 pub mod ls;
+pub mod precision;
 pub mod report;
 pub mod show;
 pub mod stats;

@@ -43,7 +43,7 @@ pub fn run(args: &VerifyArgs) -> Result<bool> {
 }
 
 /// `NAME=1,3,224,224` each.
-fn shapes(rules: &[String]) -> Result<Shapes> {
+pub(super) fn shapes(rules: &[String]) -> Result<Shapes> {
     let usage =
         |rule: &str| Error::Usage { what: format!("'{rule}': write NAME=SIZES, as in 'x=1,3,224,224'") };
     let each = |rule: &String| {
