@@ -1,10 +1,12 @@
 //! The command line, declared once: parsing, `--help` and completions all come from here.
 
 mod diff;
+mod precision;
 
 use std::path::PathBuf;
 
 pub use diff::{DiffArgs, DiffOrder};
+pub use precision::PrecisionArgs;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -200,6 +202,7 @@ Examples:
   weigh convert net.keras -o net.pth --into untrained.pth    the names and shapes of another model
   weigh convert net.caffemodel -o net.pth --fold-bn    normalizations go into the convolutions before them
   weigh convert net.pth -o w.safetensors --into net.onnx --dry-run    which would be which, and why
+  weigh convert net.onnx -o mixed.onnx --precision f16 --keep-unsafe    what cannot be f16 stays f32
 
 Without #KEY, the part of a checkpoint that holds the weights is taken; --all takes everything.")]
 pub struct ConvertArgs {
@@ -278,7 +281,7 @@ pub struct ConvertArgs {
     pub dtype: Option<String>,
 
     /// Let values beyond the type's range become infinite, or the largest there is.
-    #[arg(long, requires = "dtype")]
+    #[arg(long)]
     pub allow_overflow: bool,
 
     /// At most so many bytes a file, with an index (500MB, 5GB, 2GiB).
@@ -296,6 +299,9 @@ pub struct ConvertArgs {
 
     #[command(flatten)]
     pub lower: LowerArgs,
+
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
 
     /// Tell what would be done, and do nothing.
     #[arg(long)]
@@ -531,7 +537,7 @@ pub struct SimplifyArgs {
 pub struct LowerArgs {
     /// Sizes of an input, where the net does not tell them or others are wanted: `data=1,3,224,224`; may be repeated.
     #[arg(long = "input", value_name = "NAME=SIZES")]
-    pub inputs: Vec<String>,
+    pub shapes: Vec<String>,
 
     /// A stage that `include` and `exclude` rules name; may be repeated. The phase is TEST.
     #[arg(long = "stage", value_name = "NAME")]

@@ -11,3 +11,4 @@ pub mod fold;
 pub mod infer;
 pub mod lower;
 pub mod passes;
+pub mod precision;

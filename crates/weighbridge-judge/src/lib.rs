@@ -4,6 +4,7 @@
 
 pub mod diff;
 mod health;
+pub mod keep;
 mod precision;
 
 pub use health::findings;

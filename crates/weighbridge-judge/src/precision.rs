@@ -9,9 +9,9 @@ use weighbridge_model::{Finding, Role, Severity, Tensor, TensorId, Value};
 
 /// At least this SQNR is fine: 40 dB is an RMS error of 1 % of the tensor's RMS, about what INT8 costs a
 /// well-scaled layer. Sound FP16 rounding gives some 73 dB, BF16 55 dB.
-const FINE_DB: f64 = 40.0;
+pub(crate) const FINE_DB: f64 = 40.0;
 /// Below this SQNR (an RMS error of 10 %) a tensor is not what it was.
-const UNSAFE_DB: f64 = 20.0;
+pub(crate) const UNSAFE_DB: f64 = 20.0;
 
 /// What a format does to a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

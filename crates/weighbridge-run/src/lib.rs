@@ -12,6 +12,7 @@ mod compare;
 mod engine;
 mod inputs;
 mod interface;
+mod observe;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod probe;
@@ -21,10 +22,11 @@ mod verify;
 
 pub use array::Array;
 pub use bounded::{Bounds, choose_bounded, serve, usual_memory};
-pub use compare::{Comparison, compare};
 pub use caffe::CaffeReference;
+pub use compare::{Comparison, compare};
 pub use engine::{Engine, EngineChoice, Session, choose, reference};
 pub use inputs::{Shapes, from_file, random};
 pub use interface::{Input, Interface, Step};
+pub use observe::{Observed, observe};
 pub use probe::Probe;
 pub use verify::{Divergence, Options, Side, Times, Verdict, verify, verify_sides};

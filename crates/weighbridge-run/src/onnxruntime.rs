@@ -1,9 +1,10 @@
 //! ONNX Runtime, where its library is there.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{Session as OrtSession, SessionInputValue};
+use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, Tensor, TensorElementType, ValueType};
 use weighbridge_model::{DType, Error, Model, Place, Result};
 
@@ -68,7 +69,12 @@ impl Session for OrtSession {
         for (name, array) in inputs {
             given.push((name.clone(), value(array)?.into()));
         }
-        let outputs = OrtSession::run(self, given).map_err(|e| fault(&e.to_string()))?;
+        // An output that is not asked for need not be computed, nor kept.
+        let known: HashSet<&str> = self.outputs().iter().map(|output| output.name()).collect();
+        let known = wanted.iter().filter(|name| known.contains(name.as_str()));
+        let select = known.fold(OutputSelector::no_default(), |select, name| select.with(name));
+        let options = RunOptions::new().map_err(|e| fault(&e.to_string()))?.with_outputs(select);
+        let outputs = self.run_with_options(given, &options).map_err(|e| fault(&e.to_string()))?;
         wanted.iter().map(|name| outputs.get(name).map_or(Ok(None), array)).collect()
     }
 }

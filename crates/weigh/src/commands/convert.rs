@@ -15,9 +15,9 @@ use weighbridge_model::{DType, Error, Model, Result, Role, Tensor};
 use weighbridge_report::table::clean;
 use weighbridge_report::{json as figures, units};
 
-use super::emit;
 use super::into::matched;
 use super::lower::lowered;
+use super::{emit, precision};
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
 
@@ -27,6 +27,9 @@ const NAMED: usize = 20;
 pub fn run(args: &ConvertArgs) -> Result<()> {
     if emit::is_source(args) {
         return emit::run(args);
+    }
+    if let Some(to) = &args.precision.precision {
+        return precision::run(args, to);
     }
     let (format, variant) = target(args)?;
     let opened = input::read(&args.input)?;

@@ -13,7 +13,7 @@ pub fn lowered(model: &Model, args: &LowerArgs) -> Result<Option<Lowered>> {
         return Ok(None);
     }
     let options = Options {
-        inputs: args.inputs.iter().map(|rule| sizes(rule)).collect::<Result<_>>()?,
+        inputs: args.shapes.iter().map(|rule| sizes(rule)).collect::<Result<_>>()?,
         stages: args.stages.clone(),
         level: args.level,
         allow_unknown: args.allow_unknown,

@@ -2,12 +2,13 @@
 
 pub mod completions;
 pub mod convert;
-mod emit;
 pub mod diff;
+mod emit;
 pub mod formats;
 mod into;
 mod lower;
 pub mod ls;
+pub mod precision;
 pub mod report;
 pub mod show;
 pub mod simplify;
