@@ -270,7 +270,8 @@ fn symbols_are_pinned_wherever_they_stand() {
     let facts = net.sound();
     assert_eq!(facts.of(x).known_shape(), Some(vec![2, 3, 8, 9]));
     assert_eq!(shape(facts.of(y)), "[2, k]");
-    for (text, what) in [("x=2,4,8,9", "size 3 in dimension 1"), ("x=1", "4 dimensions"), ("z=1", "no input")] {
+    for (text, what) in [("x=2,4,8,9", "size 3 in dimension 1"), ("x=1", "4 dimensions"), ("z=1", "no input")]
+    {
         let mut pins = Pins::default();
         pins.add(text).unwrap();
         let error = pin(&mut net.graph, &pins).unwrap_err().to_string();

@@ -56,7 +56,7 @@ pub(super) fn floats(floats: Vec<f64>) -> Elements {
 pub(super) fn unknown_elements(fact: Fact, fresh: &mut Fresh) -> Fact {
     let Fact::Tensor(mut tensor) = fact else { return fact };
     let wanted = matches!(tensor.dtype, Some(DType::I64 | DType::I32));
-    let count = tensor.shape.as_ref().filter(|shape| shape.len() < 2).and_then(|shape| Size::product(shape));
+    let count = tensor.shape.as_ref().filter(|shape| shape.len() < 2).and_then(Size::product);
     if let Some(count) = count.and_then(|count| count.known())
         && wanted
         && (0..=MOST_SYMBOLS).contains(&count)

@@ -39,9 +39,25 @@ impl Fresh {
         self.symbol(false)
     }
 
+    /// The moment, to tell later symbols by.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.next)
+    }
+
     fn symbol(&mut self, size: bool) -> Size {
         self.next = self.next.wrapping_add(1);
         Symbol::Fresh { id: self.next, size }.into()
+    }
+}
+
+/// A moment between symbols that are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark(u32);
+
+impl Mark {
+    /// Whether the size is a symbol that was made later.
+    pub(super) fn is_before(self, size: &Size) -> bool {
+        matches!(size.symbol(), Some(Symbol::Fresh { id, .. }) if *id > self.0)
     }
 }
 
@@ -105,8 +121,8 @@ pub(super) struct Engine<'m> {
     functions: HashMap<(&'m str, &'m str, &'m str), (usize, &'m Function)>,
     called: Vec<Option<GraphFacts>>,
     faults: Vec<Fault>,
-    /// Nodes that may still be gone through.
-    left: usize,
+    /// Nodes that may still be gone through; `None` once there were too many.
+    left: Option<usize>,
     /// Whether initializers that are also inputs stand for what they hold: the case before version 4 of the format, which
     /// lists all of them as inputs.
     fixed_initializers: bool,
@@ -127,7 +143,7 @@ impl<'m> Engine<'m> {
             functions: functions.iter().enumerate().map(by_name).collect(),
             called: vec![None; functions.len()],
             faults: Vec::new(),
-            left: nodes.saturating_mul(ROUNDS).saturating_add(SLACK),
+            left: Some(nodes.saturating_mul(ROUNDS).saturating_add(SLACK)),
             fixed_initializers: program.and_then(|p| p.ir_version).is_some_and(|version| version < 4),
         }
     }
@@ -175,9 +191,9 @@ impl<'m> Engine<'m> {
                 None => self.with_elements(declared),
             };
         }
-        for (value, fact) in graph.values.iter().zip(0..).filter(|(_, id)| !makers.gives(ValueId(*id))) {
+        for (value, id) in graph.values.iter().zip(0..).filter(|(_, id)| !makers.gives(ValueId(*id))) {
             if let Some(found) = outer.and_then(|outer| outer.find(&value.name)) {
-                values[fact as usize] = found.clone();
+                values[id as usize] = found.clone();
             }
         }
         let cell = OnceCell::new();
@@ -185,14 +201,9 @@ impl<'m> Engine<'m> {
         self.faults.extend(faults);
         let mut inner = BTreeMap::new();
         for index in order {
-            if self.left == 0 {
-                self.fault(String::new(), "loops and functions ask for too many rounds".to_owned());
-                self.left = usize::MAX;
-            }
-            if self.left > usize::MAX / 2 {
+            if !self.take_node() {
                 break;
             }
-            self.left -= 1;
             let node = &graph.nodes[index];
             let scope = Scope { graph, values: &values, names: &cell, outer };
             let (outputs, inside) = self.node(index, node, &scope, frame);
@@ -209,6 +220,20 @@ impl<'m> Engine<'m> {
             }
         }
         GraphFacts { values, inner }
+    }
+
+    /// Counts one more node that is gone through; says so once where that is too much.
+    fn take_node(&mut self) -> bool {
+        match self.left {
+            None => return false,
+            Some(0) => {
+                let what = format!("loops and functions ask for more than {ROUNDS} rounds of all nodes");
+                self.fault(String::new(), what);
+                self.left = None;
+            }
+            Some(left) => self.left = Some(left - 1),
+        }
+        self.left.is_some()
     }
 
     /// What the outputs of a node are, and what is known within its subgraphs.

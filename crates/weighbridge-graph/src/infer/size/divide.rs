@@ -35,7 +35,10 @@ impl Size {
 
     /// `self / other` rounded up.
     pub fn ceil_div(&self, other: &Size) -> Option<Size> {
-        self.plus(other)?.minus(&1.into())?.floor_div(other)
+        match other.at_least() {
+            Some(0..) => self.plus(other)?.minus(&1.into())?.floor_div(other),
+            _ => Size::from(0).minus(&Size::from(0).minus(self)?.floor_div(other)?),
+        }
     }
 
     /// `self / other` rounded towards zero, as integers are divided in ONNX.

@@ -28,7 +28,7 @@ pub enum Symbol {
     },
 }
 
-/// A whole number, known or as an expression.
+/// A whole number, known or as an expression. Its order is one to sort by, not that of what it comes to.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size(Repr);
 
