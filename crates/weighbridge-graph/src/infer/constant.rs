@@ -7,7 +7,7 @@ use super::fact::{Elements, Fact, TensorFact};
 use super::size::Size;
 
 /// Most elements that are followed of a value: more are no shape, and no part of one.
-pub const MOST_ELEMENTS: usize = 1024;
+pub const MOST_ELEMENTS: usize = 256;
 /// Most elements of a float tensor that are read: scales and bounds, not weights.
 const MOST_FLOATS: u64 = 16;
 /// Most elements of an integer input that are symbols.

@@ -69,6 +69,9 @@ impl Size {
         let divisor = other.terms();
         let (lead, by) = leading(&divisor)?;
         let (mut rest, mut quotient) = (self.terms(), Terms::new());
+        if rest.len() * divisor.len() > 3 * super::LARGEST {
+            return None;
+        }
         // Each step takes the leading term away, and puts smaller ones in its place.
         for _ in 0..super::LARGEST {
             let Some((monomial, c)) = leading(&rest) else { return Size::of(quotient) };
