@@ -304,6 +304,20 @@ fn contradictions_are_told_with_their_nodes() {
 }
 
 #[test]
+fn a_declaration_counts_where_nothing_is_known() {
+    let mut net = Net::default();
+    let x = net.image();
+    let (seen, found) = (net.node("Relu", &[x], vec![]), net.node("NonZero", &[x], vec![]));
+    let declared = [(seen, vec![1, 3, 8, 8]), (found, vec![4, 7])];
+    for (value, shape) in declared {
+        net.graph.values[value.0 as usize].shape = Some(shape.into_iter().map(Dim::Known).collect());
+    }
+    let facts = net.sound();
+    assert_eq!(shape(facts.of(seen)), "[n, 3, h, w]");
+    assert_eq!(shape(facts.of(found)), "[4, 7]");
+}
+
+#[test]
 fn cycles_are_told_and_end() {
     let mut net = Net::default();
     let x = net.image();

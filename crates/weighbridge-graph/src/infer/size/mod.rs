@@ -149,6 +149,22 @@ impl Size {
         sizes.into_iter().try_fold(Size::from(1), |product, size| product.times(size))
     }
 
+    /// Whether one of the symbols in it is such.
+    pub fn any_symbol(&self, is_such: &dyn Fn(&Symbol) -> bool) -> bool {
+        match &self.0 {
+            Repr::Known(_) => false,
+            Repr::Open(polynomial) => {
+                polynomial.terms.iter().flat_map(|(monomial, _)| monomial).any(|(atom, _)| match atom {
+                    Atom::Symbol(symbol) => is_such(symbol),
+                    Atom::Floor(a, b) | Atom::Toward0(a, b) => a.any_symbol(is_such) || b.any_symbol(is_such),
+                    Atom::Min(of) | Atom::Max(of) | Atom::Broadcast(of) => {
+                        of.iter().any(|size| size.any_symbol(is_such))
+                    }
+                })
+            }
+        }
+    }
+
     /// A bound from below, given that sizes are not negative.
     pub fn at_least(&self) -> Option<i64> {
         match &self.0 {
