@@ -35,6 +35,8 @@ python-cases: venv
 	$(IN_VENV) tests/python/loaders.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/verify.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/infer.py --infer target/debug/examples/infer
+	$(IN_VENV) tests/python/fold.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/reparameterize.py --weigh target/debug/weigh
 
 venv: $(VENV)/requirements.txt
 

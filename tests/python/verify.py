@@ -66,6 +66,33 @@ def deaf():
     return model(nodes, [x], [y], [tiny, weights("b", 4)])
 
 
+def huge():
+    """Terabytes that a handful of bytes ask for."""
+    sizes = numpy_helper.from_array(np.int64([1 << 20, 1 << 21]), "sizes")
+    nodes = [
+        helper.make_node("ConstantOfShape", ["sizes"], ["c"], "fill"),
+        helper.make_node("ReduceSum", ["c"], ["r"], "sum", keepdims=0),
+        helper.make_node("Add", ["x", "r"], ["y"], "add"),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [4]) for n in "xy")
+    return model(nodes, [x], [y], [sizes])
+
+
+def endless():
+    """A loop whose condition stays true."""
+    value = lambda name, kind, shape: helper.make_tensor_value_info(name, kind, shape)
+    nodes = [
+        helper.make_node("Identity", ["c"], ["c_out"], "condition"),
+        helper.make_node("Add", ["v", "v"], ["v_out"], "double"),
+    ]
+    given = [value("i", TensorProto.INT64, []), value("c", TensorProto.BOOL, []), value("v", TensorProto.FLOAT, [4])]
+    gives = [value("c_out", TensorProto.BOOL, []), value("v_out", TensorProto.FLOAT, [4])]
+    body = helper.make_graph(nodes, "body", given, gives)
+    nodes = [helper.make_node("Loop", ["", "true", "x"], ["y"], "loop", body=body)]
+    x, y = (value(n, TensorProto.FLOAT, [4]) for n in "xy")
+    return model(nodes, [x], [y], [numpy_helper.from_array(np.array(True), "true")])
+
+
 def model(nodes, inputs, outputs, held):
     graph = helper.make_graph(nodes, "g", inputs, outputs, held)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -145,6 +172,13 @@ def all_cases(cases):
         table = embedding()
         cases.expect(f"indices, {said}", cases.run(table, table, *engine), 0, ok=True)
         quiet = deaf()
+        run = cases.run(huge(), huge(), *engine, "--memory-limit", "1GB")
+        cases.expect(f"too much memory, {said}", run, 2)
+        run = cases.run(endless(), endless(), *engine, "--timeout", "2")
+        cases.expect(f"without an end, {said}", run, 2)
+        if "--timeout" not in run.stderr:
+            cases.failed += 1
+            print(f"without an end, {said}: {run.stderr}", file=sys.stderr)
         cases.expect(f"insensitive, {said}", cases.run(quiet, quiet, *engine), 0, ok=True, insensitive=True)
     low = half()
     cases.expect("half, on rten", cases.run(low, low, "--engine", "rten"), 2)

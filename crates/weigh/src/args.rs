@@ -44,9 +44,15 @@ pub enum Command {
     Show(ShowArgs),
     /// Move weights to another container, exactly, or as asked.
     Convert(Box<ConvertArgs>),
+    /// Untangle, fold and clean an ONNX graph, and prove that it computes the same.
+    Simplify(Box<SimplifyArgs>),
     /// Whether two ONNX models compute the same: exit 0 where they do, 1 where they do not.
     #[cfg(feature = "run")]
     Verify(VerifyArgs),
+    /// Runs a model for another process of this program.
+    #[cfg(feature = "run")]
+    #[command(name = crate::engine::COMMAND, hide = true)]
+    RunEngine(crate::engine::RunArgs),
     /// The formats that are read and written.
     Formats(FormatsArgs),
     /// Print a shell's completion script.
@@ -183,6 +189,7 @@ Examples:
   weigh convert net.pth -o net.wts --to wts:nvidia    a variant of a format; also pytorch:legacy
   weigh convert deploy.prototxt net.caffemodel -o half.caffemodel --dtype f16
   weigh convert net.keras -o net.pth --into untrained.pth    the names and shapes of another model
+  weigh convert net.caffemodel -o net.pth --fold-bn    normalizations go into the convolutions before them
   weigh convert net.pth -o w.safetensors --into net.onnx --dry-run    which would be which, and why
 
 Without #KEY, the part of a checkpoint that holds the weights is taken; --all takes everything.")]
@@ -247,6 +254,15 @@ pub struct ConvertArgs {
     /// Targets without a source keep their own values.
     #[arg(long, requires = "into")]
     pub keep_missing: bool,
+
+    /// Fold normalizations into the layers before them: by the graph, or by names where there is none, which is a guess.
+    /// EPSILON is for those whose own is not told (1e-5 unless given, 1e-3 for Keras' names).
+    #[arg(long, value_name = "EPSILON", num_args = 0..=1, require_equals = true)]
+    pub fold_bn: Option<Option<f64>>,
+
+    /// Caffe: divide the means and variances of BatchNorm layers by their factors, which become 1.
+    #[arg(long)]
+    pub normalize_bn: bool,
 
     /// Cast floating-point tensors (f64, f32, f16, bf16, f8_e4m3, f8_e5m2), to the nearest, ties to even.
     #[arg(long, value_name = "TYPE")]
@@ -327,6 +343,9 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "PATH")]
     pub ort: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub bounds: crate::engine::BoundsArgs,
+
     /// Compare no inner values.
     #[arg(long)]
     pub outputs_only: bool,
@@ -389,4 +408,101 @@ impl Color {
         }
         .write_global();
     }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  weigh simplify net.onnx -o simple.onnx
+  weigh simplify net.onnx -o simple.onnx --input x=1,3,224,224
+  weigh simplify net.onnx -o simple.onnx --keep fold-constants --keep gemm
+  weigh simplify --list-passes
+
+Exit status: 0 simplified, 1 the result does not compute the same (and is not written), 2 failure.")]
+pub struct SimplifyArgs {
+    /// The ONNX model.
+    #[arg(value_name = "FILE", required_unless_present = "list_passes")]
+    pub file: Option<PathBuf>,
+
+    /// The file to write.
+    #[arg(short = 'o', long = "output", value_name = "FILE", required_unless_present_any = ["list_passes", "dry_run"])]
+    pub output: Option<PathBuf>,
+
+    /// The shape that an input is to have: x=1,3,224,224; may be repeated.
+    #[arg(long = "input", value_name = "NAME=SIZES")]
+    pub shapes: Vec<String>,
+
+    /// Leave out this pass; may be repeated.
+    #[arg(long, value_name = "PASS")]
+    pub keep: Vec<String>,
+
+    /// No passes but this one; may be repeated.
+    #[arg(long, value_name = "PASS")]
+    pub only: Vec<String>,
+
+    /// Merge parallel linear branches that sum into one convolution (RepVGG, ACNet, DBB, MobileOne); not done unless asked
+    /// for.
+    #[arg(long)]
+    pub reparameterize: bool,
+
+    /// Fold BatchNormalization into what stands beside it; done unless told otherwise, and with --only where asked for.
+    #[arg(long)]
+    pub fold_bn: bool,
+
+    /// Tell the passes and what each does.
+    #[arg(long)]
+    pub list_passes: bool,
+
+    /// Do not run both models to compare them.
+    #[arg(long)]
+    pub no_verify: bool,
+
+    /// Largest difference to let pass, relative to the largest magnitude in an output.
+    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    pub tolerance: f64,
+
+    /// Compare models of at most so many bytes of weights.
+    #[arg(long, value_name = "SIZE", default_value = "2GB")]
+    pub verify_limit: String,
+
+    /// The engine that compares: rten (built in) or onnxruntime (where its library is found, and then taken unless told).
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<String>,
+
+    /// The library of ONNX Runtime; otherwise $ORT_DYLIB_PATH, otherwise the active Python's.
+    #[arg(long, value_name = "PATH")]
+    pub ort: Option<PathBuf>,
+
+    #[cfg(feature = "run")]
+    #[command(flatten)]
+    pub bounds: crate::engine::BoundsArgs,
+
+    /// Put tensors of at least so many bytes (1024 unless told) into FILE.data; a model of more than 2 GB does without
+    /// being asked.
+    #[arg(long, value_name = "SIZE", num_args = 0..=1, default_missing_value = "1024")]
+    pub external: Option<String>,
+
+    /// Tell what would be done, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Replace existing files.
+    #[arg(long)]
+    pub force: bool,
+
+    /// Return only when everything is on the disk.
+    #[arg(long)]
+    pub sync: bool,
+
+    /// Tell of every place that was left as it is, with the reason.
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Read with system calls instead of mapping the file.
+    #[arg(long)]
+    pub no_mmap: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }

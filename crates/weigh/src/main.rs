@@ -4,6 +4,8 @@
 
 mod args;
 mod commands;
+#[cfg(feature = "run")]
+mod engine;
 mod input;
 mod printer;
 mod progress;
@@ -35,12 +37,19 @@ fn main() -> ExitCode {
         (Some(Command::Stats(stats)), _) => commands::stats::run(stats),
         (Some(Command::Show(show)), _) => commands::show::run(show),
         (Some(Command::Convert(convert)), _) => commands::convert::run(convert),
+        (Some(Command::Simplify(simplify)), _) => match commands::simplify::run(simplify) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(1),
+            Err(error) => Err(error),
+        },
         #[cfg(feature = "run")]
         (Some(Command::Verify(verify)), _) => match commands::verify::run(verify) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::from(1),
             Err(error) => Err(error),
         },
+        #[cfg(feature = "run")]
+        (Some(Command::RunEngine(run)), _) => engine::run(run),
         (Some(Command::Formats(formats)), _) => commands::formats::run(formats),
         (Some(Command::Completions { shell }), _) => commands::completions::run(*shell),
         (None, Some(report)) => commands::report::run(report),
@@ -59,6 +68,7 @@ fn main() -> ExitCode {
 fn near_command() -> Option<(String, String)> {
     let word = std::env::args().nth(1).filter(|word| !std::path::Path::new(word).exists())?;
     let command = Args::command();
-    let near = nearest(&word, command.get_subcommands().map(|c| c.get_name())).into_iter().next()?;
+    let shown = command.get_subcommands().filter(|c| !c.is_hide_set());
+    let near = nearest(&word, shown.map(|c| c.get_name())).into_iter().next()?;
     (near != word).then_some((word, near))
 }

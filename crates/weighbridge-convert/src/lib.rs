@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cast;
+mod fold;
 mod graph;
 pub mod into;
 mod permute;

@@ -17,6 +17,8 @@ pub struct Moved {
     pub changes: Vec<String>,
     /// Whether the order of its dimensions was asked for.
     pub arranged: bool,
+    /// Whether a graph that takes the tensor computes the same with it as it is to be written.
+    pub in_graph: bool,
     /// By what it was matched with a target, where there is one.
     pub matched: Option<Rule>,
 }
@@ -29,6 +31,7 @@ impl Moved {
             target: tensor.clone(),
             changes: Vec::new(),
             arranged: false,
+            in_graph: false,
             matched: None,
         }
     }
@@ -106,11 +109,12 @@ impl Transfer {
     pub fn in_graph(&mut self, from: &Model) -> Result<Model> {
         let mut model = from.clone();
         let mut reasons: Vec<(String, String)> = Vec::new();
-        for Moved { source, target, changes, .. } in &self.moved {
+        for Moved { source, target, changes, in_graph, .. } in &self.moved {
             if source.name != target.name {
                 reasons.push((source.name.clone(), format!("renamed to '{}'", target.name)));
             }
-            reasons.extend(changes.iter().map(|change| (source.name.clone(), change.clone())));
+            let untrue = changes.iter().filter(|_| !in_graph);
+            reasons.extend(untrue.map(|change| (source.name.clone(), change.clone())));
             model.tensors[source.id.0 as usize] = Tensor { id: source.id, ..target.clone() };
         }
         let outside: Vec<&str> =

@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod edit;
 pub mod emit;
+pub mod eval;
 pub mod fold;
 pub mod infer;
 pub mod lower;

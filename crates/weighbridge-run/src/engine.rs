@@ -1,6 +1,7 @@
 //! What executes a model.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use weighbridge_model::{Error, Model, Result};
 
@@ -29,6 +30,16 @@ pub trait Session {
     /// # Errors
     /// What the engine says.
     fn run(&mut self, inputs: &[(String, Array)], wanted: &[String]) -> Result<Vec<Option<Array>>>;
+
+    /// How many seconds a run takes.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn seconds(&mut self, inputs: &[(String, Array)], wanted: &[String]) -> Result<f64> {
+        let started = Instant::now();
+        self.run(inputs, wanted)?;
+        Ok(started.elapsed().as_secs_f64())
+    }
 }
 
 /// Which engine is asked for.

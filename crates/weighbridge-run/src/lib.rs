@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod array;
+mod bounded;
 mod compare;
 mod engine;
 mod inputs;
@@ -17,6 +18,7 @@ mod rten_engine;
 mod verify;
 
 pub use array::Array;
+pub use bounded::{Bounds, choose_bounded, serve, usual_memory};
 pub use compare::{Comparison, compare};
 pub use engine::{Engine, EngineChoice, Session, choose};
 pub use inputs::{Shapes, from_file, random};

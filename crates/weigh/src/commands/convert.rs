@@ -27,6 +27,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     printer::findings(&opened.model.findings);
     let (model, part) = weights(&opened.model, args.all)?;
     let mut transfer = Transfer::of(&model);
+    norms(&mut transfer, &model, args)?;
     edit(&mut transfer, args)?;
     let target = match &args.into {
         Some(into) => {
@@ -111,6 +112,32 @@ pub(super) fn weights(model: &Model, all: bool) -> Result<(Model, Option<String>
     match model.weights_part().filter(|_| !all) {
         Some(part) => Ok((model.select(&part.key)?, Some(part.key.clone()))),
         None => Ok((model.clone(), None)),
+    }
+}
+
+/// What is asked for of normalizations, before anything has another name.
+fn norms(transfer: &mut Transfer, model: &Model, args: &ConvertArgs) -> Result<()> {
+    if args.normalize_bn && transfer.normalize_bn(model)? == 0 {
+        printer::note("--normalize-bn finds no BatchNorm layer of Caffe with a factor other than 1");
+    }
+    let Some(epsilon) = args.fold_bn else { return Ok(()) };
+    if epsilon.is_some_and(|e| !(e >= 0.0 && e.is_finite())) {
+        return Err(Error::Usage { what: "--fold-bn=EPSILON takes a number of at least 0".into() });
+    }
+    let mut source = model.clone();
+    for moved in &transfer.moved {
+        source.tensors[moved.source.id.0 as usize] = moved.target.clone();
+    }
+    let (folded, left) = transfer.fold_bn(&source, epsilon)?;
+    for stays in left.iter().take(NAMED) {
+        printer::note(&format!("'{}' is not folded: {}", clean(&stays.name), clean(&stays.why)));
+    }
+    if left.len() > NAMED {
+        printer::note(&format!("and {} more are not", left.len() - NAMED));
+    }
+    match folded {
+        0 => Err(Error::Usage { what: "--fold-bn finds nothing to fold".into() }),
+        _ => Ok(()),
     }
 }
 
@@ -232,7 +259,7 @@ fn permutation(rule: &str) -> Result<(String, Vec<usize>)> {
 }
 
 /// Bytes: `500MB`, `2GiB`, `1000`.
-fn size(text: &str) -> Result<u64> {
+pub(crate) fn size(text: &str) -> Result<u64> {
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
     let factor = match unit.trim().to_ascii_uppercase().as_str() {

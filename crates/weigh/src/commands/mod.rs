@@ -7,6 +7,7 @@ mod into;
 pub mod ls;
 pub mod report;
 pub mod show;
+pub mod simplify;
 pub mod stats;
 #[cfg(feature = "run")]
 pub mod verify;

@@ -5,32 +5,21 @@ use weighbridge_formats::{Access, ReadOptions, by_id, open};
 use weighbridge_model::{Error, Model, Result};
 use weighbridge_report::json::SCHEMA;
 use weighbridge_report::table::{Cell, Table, clean};
-use weighbridge_run::{Comparison, EngineChoice, Options, Shapes, Verdict, choose, from_file, verify};
+use weighbridge_run::{Comparison, Options, Shapes, Verdict, from_file, verify};
 
 use crate::args::VerifyArgs;
-use crate::printer;
+use crate::{engine, printer};
 
 /// Inner values that a table lists.
 const LISTED: usize = 20;
 
-/// Bytes of the stack: engines go down a chain of nodes by recursion, however long it is.
-const STACK: usize = 256 << 20;
-
 /// Whether the outputs agree.
 pub fn run(args: &VerifyArgs) -> Result<bool> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || compared(args));
-        let thread = thread.map_err(|e| Error::io("a thread to run models in", e))?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-fn compared(args: &VerifyArgs) -> Result<bool> {
     let format = args.format.as_deref().map(by_id).transpose()?;
     let read = ReadOptions { access: Access { no_mmap: args.no_mmap }, ..ReadOptions::default() };
     let model = |path: &std::path::PathBuf| open(&[path], format, &read);
     let (a, b): (Model, Model) = (model(&args.a)?, model(&args.b)?);
-    let engine = choose(&EngineChoice { name: args.engine.clone(), library: args.ort.clone() })?;
+    let engine = engine::open(args.engine.clone(), args.ort.clone(), &args.bounds)?;
     let given = args.inputs.as_deref().map(|path| from_file(&a, path)).transpose()?;
     let options = Options {
         tolerance: args.tolerance,
@@ -54,7 +43,7 @@ fn compared(args: &VerifyArgs) -> Result<bool> {
 }
 
 /// `NAME=1,3,224,224` each.
-fn shapes(rules: &[String]) -> Result<Shapes> {
+pub(super) fn shapes(rules: &[String]) -> Result<Shapes> {
     let usage =
         |rule: &str| Error::Usage { what: format!("'{rule}': write NAME=SIZES, as in 'x=1,3,224,224'") };
     let each = |rule: &String| {

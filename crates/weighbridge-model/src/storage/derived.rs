@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{ChunkVisitor, Storage, check_range, visit_units};
+use super::{Channels, ChunkVisitor, Storage, check_range, visit_units};
 use crate::dtype::BlockType;
 use crate::{DType, Result, Tensor, dtype};
 
@@ -177,14 +177,12 @@ impl ElementMap for Cast {
 
 mapped_storage!(Cast);
 
-/// A tensor's elements, contiguous, each multiplied by a factor of its index along one axis and rounded
-/// once to the tensor's own type: what folding a BatchNorm does to a convolution's weights.
+/// A tensor's elements, contiguous, each multiplied by a factor of its channel and rounded once to the tensor's own
+/// type: what folding a BatchNorm does to a convolution's weights.
 #[derive(Debug)]
 pub struct ScaledAxis {
     source: Tensor,
-    factors: Vec<f64>,
-    /// Elements between neighbours along the axis.
-    inner: u64,
+    scales: Vec<(Channels, Vec<f64>)>,
 }
 
 impl ScaledAxis {
@@ -192,9 +190,19 @@ impl ScaledAxis {
     ///
     /// Panics where the number of factors is not the size of the axis: the caller computes both.
     pub fn new(source: Tensor, axis: usize, factors: Vec<f64>) -> Self {
-        assert_eq!(source.shape[axis], factors.len() as u64, "one factor for each index along the axis");
-        let inner = source.shape[axis + 1..].iter().product();
-        ScaledAxis { source, factors, inner }
+        let channels = Channels::of(&source.shape, &[axis]).expect("an axis of a tensor");
+        ScaledAxis::by_channels(source, vec![(channels, factors)])
+    }
+
+    /// Scales `source` by a factor for each channel, of several kinds of channels at once.
+    ///
+    /// Panics where channels are of another tensor, or have another number of factors: the caller computes both.
+    pub fn by_channels(source: Tensor, scales: Vec<(Channels, Vec<f64>)>) -> Self {
+        for (channels, factors) in &scales {
+            assert_eq!(channels.elements(), source.count(), "channels of this tensor");
+            assert_eq!(channels.count(), factors.len() as u64, "one factor for each channel");
+        }
+        ScaledAxis { source, scales }
     }
 }
 
@@ -206,7 +214,7 @@ impl ElementMap for ScaledAxis {
         self.source.dtype.in_chunks()
     }
     fn map(&self, index: u64, x: f64) -> f64 {
-        x * self.factors[(index / self.inner % self.factors.len() as u64) as usize]
+        self.scales.iter().fold(x, |x, (channels, factors)| x * factors[channels.at(index)])
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a tensor's bytes live, without saying how they are reached.
 
+mod channels;
 mod derived;
 mod levels;
 mod memory;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use crate::{Error, Place, Result};
 
+pub use channels::Channels;
 pub use derived::{Cast, PerUnit, ScaledAxis};
 pub use levels::{Indices, Level, Levels, Numbers};
 pub use memory::Memory;

@@ -1,0 +1,89 @@
+//! Nodes that compute the same are one.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use weighbridge_model::{Attribute, Result, ValueId};
+
+use super::{Pass, Report};
+use crate::edit::{Edit, NodeId, Patch};
+
+pub(super) struct CommonSubexpressions;
+
+/// Operators that give other numbers each time.
+const RANDOM: [&str; 7] = [
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+    "Dropout",
+];
+
+impl Pass for CommonSubexpressions {
+    fn name(&self) -> &'static str {
+        "common-subexpressions"
+    }
+
+    fn about(&self) -> &'static str {
+        "Nodes with the same operator, inputs and attributes become one. Random operators and nodes with subgraphs stay."
+    }
+
+    fn sweep(&self, edit: &mut Edit<'_, '_>, _: &mut Report) -> Result<usize> {
+        let mut met: HashMap<(String, Vec<Option<ValueId>>), NodeId> = HashMap::new();
+        let mut count = 0;
+        for id in edit.nodes() {
+            if !edit.has(id) || edit.has_subgraphs(id) {
+                continue;
+            }
+            let Some(key) = key(edit, id) else { continue };
+            let Some(&first) = met.get(&key) else {
+                met.insert(key, id);
+                continue;
+            };
+            let (ours, theirs) = (edit.node(first).outputs.clone(), edit.node(id).outputs.clone());
+            // Each output of the second must be one of the first, and a graph's outputs keep their own nodes.
+            let paired = theirs.iter().enumerate().all(|(i, output)| match output {
+                None => true,
+                Some(output) => {
+                    !edit.is_output(*output)
+                        && (edit.uses(*output) == 0 || ours.get(i).copied().flatten().is_some())
+                }
+            });
+            if !paired {
+                continue;
+            }
+            let mut patch = Patch::new(edit);
+            for (ours, theirs) in ours.into_iter().zip(theirs) {
+                if let (Some(ours), Some(theirs)) = (ours, theirs) {
+                    patch.replace(theirs, ours);
+                }
+            }
+            edit.apply(patch);
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// What makes a node what it is, beside its outputs and its name.
+fn key(edit: &Edit<'_, '_>, id: NodeId) -> Option<(String, Vec<Option<ValueId>>)> {
+    let node = edit.node(id);
+    if RANDOM.contains(&node.op.as_str()) || node.op == "Constant" || !edit.is_plain(id) {
+        return None;
+    }
+    let mut text = node.op.clone();
+    let mut attributes: Vec<_> = node.attributes.iter().collect();
+    attributes.sort_by_key(|(name, _)| name.as_str());
+    for (name, attribute) in attributes {
+        match attribute {
+            Attribute::Value(value) => write!(text, " {name}={value:?}").ok()?,
+            Attribute::EmptyList { kind } => write!(text, " {name}=[]{kind}").ok()?,
+            Attribute::Tensor(id) => write!(text, " {name}=tensor {}", id.0).ok()?,
+            _ => return None,
+        }
+    }
+    write!(text, " {}", node.outputs.len()).ok()?;
+    Some((text, node.inputs.clone()))
+}
