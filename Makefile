@@ -34,6 +34,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/full.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/loaders.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/verify.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/infer.py --infer target/debug/examples/infer
 	$(IN_VENV) tests/python/fold.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/reparameterize.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_reference.py --weigh target/debug/weigh

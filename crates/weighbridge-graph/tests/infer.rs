@@ -304,6 +304,20 @@ fn contradictions_are_told_with_their_nodes() {
 }
 
 #[test]
+fn a_declaration_counts_where_nothing_is_known() {
+    let mut net = Net::default();
+    let x = net.image();
+    let (seen, found) = (net.node("Relu", &[x], vec![]), net.node("NonZero", &[x], vec![]));
+    let declared = [(seen, vec![1, 3, 8, 8]), (found, vec![4, 7])];
+    for (value, shape) in declared {
+        net.graph.values[value.0 as usize].shape = Some(shape.into_iter().map(Dim::Known).collect());
+    }
+    let facts = net.sound();
+    assert_eq!(shape(facts.of(seen)), "[n, 3, h, w]");
+    assert_eq!(shape(facts.of(found)), "[4, 7]");
+}
+
+#[test]
 fn cycles_are_told_and_end() {
     let mut net = Net::default();
     let x = net.image();
@@ -376,4 +390,84 @@ fn deep_nesting_ends() {
     }
     let facts = infer(&Model::default(), &graph, &Options::default());
     assert!(facts.faults.iter().any(|fault| fault.what.contains("within each other")));
+}
+
+/// `count` nodes in a chain from `first`, each put together by `node`.
+fn chain(net: &mut Net, first: ValueId, count: u32, node: impl Fn(ValueId) -> Node) -> ValueId {
+    let mut last = first;
+    for i in 0..count {
+        let output = ValueId(net.graph.values.len() as u32);
+        net.graph.values.push(GraphValue { name: format!("v{i}"), ..GraphValue::default() });
+        net.graph.nodes.push(Node { outputs: vec![Some(output)], ..node(last) });
+        last = output;
+    }
+    last
+}
+
+#[test]
+fn absurd_graphs_end() {
+    let start = Instant::now();
+    let mut net = Net::default();
+    let x = net.image();
+    let sizes = net.node("Shape", &[x], vec![]);
+    let operator =
+        |op: &str, inputs: Vec<Option<ValueId>>| Node { op: op.to_owned(), inputs, ..Node::default() };
+    let axes = net.integers(&[0; 1]);
+    chain(&mut net, x, 20_000, |last| operator("Unsqueeze", vec![Some(last), Some(axes)]));
+    // Polynomials, quotients and extremes that double.
+    for op in ["Mul", "Add", "Div", "Max", "Mod"] {
+        let mixed = net.node("Sub", &[sizes, axes], vec![]);
+        chain(&mut net, mixed, 20_000, |last| operator(op, vec![Some(last), Some(sizes)]));
+        chain(&mut net, mixed, 20_000, |last| operator(op, vec![Some(last), Some(last)]));
+    }
+    let both =
+        Node { attributes: vec![("axis".to_owned(), Attribute::Value(Value::Int(0)))], ..Node::default() };
+    chain(&mut net, sizes, 20_000, |last| Node {
+        attributes: both.attributes.clone(),
+        ..operator("Concat", vec![Some(last), Some(sizes)])
+    });
+    let facts = net.facts();
+    assert!(facts.faults.iter().all(|fault| fault.what.contains("dimensions")), "{:?}", facts.faults);
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
+#[test]
+fn loops_within_loops_that_never_settle_end() {
+    let mut graph = Graph::default();
+    for depth in 0..30 {
+        let mut body = Net::default();
+        let step = body.value(&format!("i{depth}"));
+        let go_on = body.value(&format!("c{depth}"));
+        let carried = body.value(&format!("x{depth}"));
+        body.graph.inputs = vec![step, go_on, carried];
+        let longer = body.node("Concat", &[carried, carried], vec![("axis", Value::Int(0))]);
+        let mut last = longer;
+        if depth > 0 {
+            last = body.value("looped");
+            body.graph.nodes.push(Node {
+                op: "Loop".to_owned(),
+                inputs: vec![None, Some(go_on), Some(longer)],
+                outputs: vec![Some(last)],
+                attributes: vec![("body".to_owned(), Attribute::Graph(Box::new(std::mem::take(&mut graph))))],
+                ..Node::default()
+            });
+        }
+        body.graph.outputs = vec![go_on, last];
+        graph = body.graph;
+    }
+    let mut net = Net::default();
+    let (x, yes) = (net.image(), net.input("yes", DType::Bool, &[]));
+    let output = net.value("y");
+    net.graph.nodes.push(Node {
+        op: "Loop".to_owned(),
+        inputs: vec![None, Some(yes), Some(x)],
+        outputs: vec![Some(output)],
+        attributes: vec![("body".to_owned(), Attribute::Graph(Box::new(graph)))],
+        ..Node::default()
+    });
+    let start = Instant::now();
+    let facts = net.facts();
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    // Two rounds at each level are more than may be.
+    assert!(facts.faults.iter().any(|fault| fault.what.contains("rounds")), "{:?}", facts.faults);
 }

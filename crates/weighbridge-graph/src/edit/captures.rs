@@ -23,7 +23,7 @@ pub fn subgraphs_mut(node: &mut Node) -> impl Iterator<Item = &mut Graph> {
 }
 
 /// Values that a graph gives to itself.
-fn given(graph: &Graph) -> Vec<bool> {
+pub(super) fn given(graph: &Graph) -> Vec<bool> {
     let mut given = vec![false; graph.values.len()];
     let made = graph.nodes.iter().flat_map(|node| node.outputs.iter().flatten());
     let initializers = graph.initializers.iter().map(|(value, _)| value);

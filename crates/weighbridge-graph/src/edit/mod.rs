@@ -6,6 +6,7 @@
 mod captures;
 mod compact;
 mod facts;
+mod inline;
 mod order;
 mod patch;
 mod view;
@@ -23,7 +24,6 @@ pub use compact::compact;
 pub use facts::{Fact, Size, same_shape};
 pub use order::sort;
 pub use patch::Patch;
-pub(crate) use view::integers;
 
 /// Index of a node within its [`Edit`]; it stays the same as others come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,7 +128,9 @@ pub struct Edit<'s, 'm> {
     added: u32,
     /// Bytes that the file has become smaller by since the edit began, about.
     saved: i64,
-    /// Nodes that were removed since the last time it was asked.
+    /// Names of this graph's values, once they are asked for.
+    own_names: Option<HashSet<String>>,
+    /// Nodes that were removed.
     removed: Vec<NodeId>,
 }
 
@@ -158,6 +160,7 @@ impl<'s, 'm> Edit<'s, 'm> {
             outer,
             added: 0,
             saved: 0,
+            own_names: None,
             removed: Vec::new(),
             graph,
         };
@@ -495,7 +498,12 @@ impl<'s, 'm> Edit<'s, 'm> {
         (6 + node.name.len() + node.op.len() + values + attributes) as i64
     }
 
-    /// Bytes that the file has become smaller by since the edit began, about; below 0 where it has grown.
+    /// Counts on from what was saved before.
+    pub fn count_on_from(&mut self, saved: i64) {
+        self.saved += saved;
+    }
+
+    /// Bytes that the file has become smaller by, about; below 0 where it has grown.
     pub fn saved(&self) -> i64 {
         self.saved
     }

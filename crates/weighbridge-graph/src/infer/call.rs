@@ -105,9 +105,7 @@ impl<'c, 'm> Call<'c, 'm> {
     pub(super) fn attribute(&self, name: &str) -> Option<&'m Attribute> {
         let (_, attribute) = self.node.attributes.iter().find(|(n, _)| n == name)?;
         match attribute {
-            Attribute::Reference { to, .. } => {
-                self.frame.attributes.iter().find(|(n, _)| n == to).map(|(_, a)| *a)
-            }
+            Attribute::Reference { to, .. } => self.frame.attributes.get(to.as_str()).copied(),
             other => Some(other),
         }
     }
@@ -213,6 +211,7 @@ impl<'c, 'm> Call<'c, 'm> {
     /// Goes through subgraphs that no rule went through.
     pub(super) fn visit_remaining(&mut self) {
         let node = self.node;
+        let visited: Vec<Inside> = self.inside.iter().map(|(place, _)| *place).collect();
         for (i, (_, attribute)) in node.attributes.iter().enumerate() {
             let graphs = match attribute {
                 Attribute::Graph(graph) => std::slice::from_ref(&**graph),
@@ -221,7 +220,7 @@ impl<'c, 'm> Call<'c, 'm> {
             };
             for (j, graph) in graphs.iter().enumerate() {
                 let place = (self.index, i, j);
-                if self.inside.iter().all(|(p, _)| *p != place) {
+                if !visited.contains(&place) {
                     let facts = self.engine.subgraph(graph, self.scope, &[], self.frame);
                     self.inside.push((place, facts));
                 }

@@ -7,7 +7,7 @@ use super::fact::{Elements, Fact, TensorFact};
 use super::size::Size;
 
 /// Most elements that are followed of a value: more are no shape, and no part of one.
-pub const MOST_ELEMENTS: usize = 1024;
+pub const MOST_ELEMENTS: usize = 256;
 /// Most elements of a float tensor that are read: scales and bounds, not weights.
 const MOST_FLOATS: u64 = 16;
 /// Most elements of an integer input that are symbols.
@@ -56,7 +56,7 @@ pub(super) fn floats(floats: Vec<f64>) -> Elements {
 pub(super) fn unknown_elements(fact: Fact, fresh: &mut Fresh) -> Fact {
     let Fact::Tensor(mut tensor) = fact else { return fact };
     let wanted = matches!(tensor.dtype, Some(DType::I64 | DType::I32));
-    let count = tensor.shape.as_ref().filter(|shape| shape.len() < 2).and_then(|shape| Size::product(shape));
+    let count = tensor.shape.as_ref().filter(|shape| shape.len() < 2).and_then(Size::product);
     if let Some(count) = count.and_then(|count| count.known())
         && wanted
         && (0..=MOST_SYMBOLS).contains(&count)

@@ -2,13 +2,14 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use weighbridge_model::{Attribute, Function, Graph, GraphValue, Model, Node, TensorId, ValueId, ValueType};
 
 use super::call::Call;
 use super::constant;
-use super::fact::{Fact, sizes};
-use super::order::{Makers, order};
+use super::fact::{Elements, Fact, sizes};
+use super::order::{Makers, order, subgraphs};
 use super::size::{Size, Symbol};
 use super::table;
 use super::{Facts, Fault, GraphFacts, Inside, Options};
@@ -19,6 +20,12 @@ const DEEPEST: usize = 100;
 const ROUNDS: usize = 32;
 /// As many nodes more, however small the graph.
 const SLACK: usize = 100_000;
+/// Most dimensions of a tensor.
+const MOST_DIMENSIONS: usize = 64;
+/// How many elements are kept for each node and value, on average.
+const ELEMENTS: usize = 32;
+/// Most faults that are told.
+const MOST_FAULTS: usize = 1000;
 /// The operator set that is meant where a graph names none.
 const NEWEST: i64 = 28;
 
@@ -39,9 +46,25 @@ impl Fresh {
         self.symbol(false)
     }
 
+    /// The moment, to tell later symbols by.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.next)
+    }
+
     fn symbol(&mut self, size: bool) -> Size {
         self.next = self.next.wrapping_add(1);
         Symbol::Fresh { id: self.next, size }.into()
+    }
+}
+
+/// A moment between symbols that are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark(u32);
+
+impl Mark {
+    /// Whether the size is a symbol that was made later.
+    pub(super) fn is_before(self, size: &Size) -> bool {
+        matches!(size.symbol(), Some(Symbol::Fresh { id, .. }) if *id > self.0)
     }
 }
 
@@ -79,12 +102,20 @@ fn names<'s, 'm>(
     })
 }
 
+/// Versions of operators by domain.
+type Versions<'m> = Rc<HashMap<&'m str, i64>>;
+
+fn versions(opsets: &[(String, i64)]) -> Versions<'_> {
+    // The first counts.
+    Rc::new(opsets.iter().rev().map(|(domain, version)| (domain.as_str(), *version)).collect())
+}
+
 /// The function that a graph is the body of, or the model itself.
 #[derive(Clone)]
 pub(super) struct Frame<'m> {
     /// What a function's attributes are at this call.
-    pub(super) attributes: Vec<(&'m str, &'m Attribute)>,
-    opsets: &'m [(String, i64)],
+    pub(super) attributes: Rc<HashMap<&'m str, &'m Attribute>>,
+    versions: Versions<'m>,
     /// How many graphs and functions are around it.
     depth: usize,
     is_function: bool,
@@ -93,7 +124,7 @@ pub(super) struct Frame<'m> {
 impl Frame<'_> {
     /// The version of a domain's operators.
     fn version(&self, domain: &str) -> i64 {
-        self.opsets.iter().find(|(d, _)| d == domain).map_or(NEWEST, |(_, version)| *version)
+        self.versions.get(domain).copied().unwrap_or(NEWEST)
     }
 }
 
@@ -102,11 +133,13 @@ pub(super) struct Engine<'m> {
     pub(super) model: &'m Model,
     pub(super) fresh: Fresh,
     options: &'m Options,
-    functions: HashMap<(&'m str, &'m str, &'m str), (usize, &'m Function)>,
+    functions: HashMap<(&'m str, &'m str, &'m str), (usize, &'m Function, Versions<'m>)>,
     called: Vec<Option<GraphFacts>>,
     faults: Vec<Fault>,
-    /// Nodes that may still be gone through.
-    left: usize,
+    /// Nodes that may still be gone through; `None` once there were too many.
+    left: Option<usize>,
+    /// Elements that may still be kept of values.
+    elements_left: usize,
     /// Whether initializers that are also inputs stand for what they hold: the case before version 4 of the format, which
     /// lists all of them as inputs.
     fixed_initializers: bool,
@@ -117,9 +150,10 @@ impl<'m> Engine<'m> {
         let program = graph.program.as_deref();
         let functions = program.map_or(&[][..], |program| &program.functions);
         let by_name = |(i, f): (usize, &'m Function)| {
-            ((f.domain.as_str(), f.name.as_str(), f.overload.as_str()), (i, f))
+            ((f.domain.as_str(), f.name.as_str(), f.overload.as_str()), (i, f, versions(&f.body.opsets)))
         };
-        let nodes = functions.iter().map(|f| f.body.nodes.len()).sum::<usize>() + graph.nodes.len();
+        let all = functions.iter().map(|f| &f.body).chain([graph]);
+        let cost = all.map(cost_of).fold(0, usize::saturating_add);
         Engine {
             model,
             fresh: Fresh::default(),
@@ -127,14 +161,24 @@ impl<'m> Engine<'m> {
             functions: functions.iter().enumerate().map(by_name).collect(),
             called: vec![None; functions.len()],
             faults: Vec::new(),
-            left: nodes.saturating_mul(ROUNDS).saturating_add(SLACK),
+            left: Some(cost.saturating_mul(ROUNDS).saturating_add(SLACK)),
+            elements_left: cost.saturating_mul(ELEMENTS).saturating_add(10 * SLACK),
             fixed_initializers: program.and_then(|p| p.ir_version).is_some_and(|version| version < 4),
         }
     }
 
     pub(super) fn run(mut self, graph: &'m Graph) -> Facts {
-        let frame = Frame { attributes: Vec::new(), opsets: &graph.opsets, depth: 0, is_function: false };
+        let frame = Frame {
+            attributes: Rc::default(),
+            versions: versions(&graph.opsets),
+            depth: 0,
+            is_function: false,
+        };
         let facts = self.graph(graph, None, None, &frame);
+        if self.left.is_none() {
+            let what = format!("loops and functions ask for more than {ROUNDS} rounds of all nodes");
+            self.fault(String::new(), what);
+        }
         Facts { graph: facts, functions: self.called, faults: self.faults }
     }
 
@@ -150,6 +194,9 @@ impl<'m> Engine<'m> {
         if frame.depth > DEEPEST {
             let what = format!("more than {DEEPEST} graphs within each other are not followed");
             self.fault(String::new(), what);
+            return GraphFacts { values, inner: BTreeMap::new() };
+        }
+        if !self.take(graph.values.len()) {
             return GraphFacts { values, inner: BTreeMap::new() };
         }
         let makers = Makers::of(graph);
@@ -170,29 +217,25 @@ impl<'m> Engine<'m> {
                 continue;
             }
             let declared = self.declared(graph.value(input));
+            let declared = self.kept(declared, || graph.value(input).name.clone());
             values[input.0 as usize] = match given.and_then(|given| given.get(i)) {
                 Some(fact) => self.refined(fact.clone(), &declared, || graph.value(input).name.clone()),
                 None => self.with_elements(declared),
             };
         }
-        for (value, fact) in graph.values.iter().zip(0..).filter(|(_, id)| !makers.gives(ValueId(*id))) {
+        for (value, id) in graph.values.iter().zip(0..).filter(|(_, id)| !makers.gives(ValueId(*id))) {
             if let Some(found) = outer.and_then(|outer| outer.find(&value.name)) {
-                values[fact as usize] = found.clone();
+                values[id as usize] = found.clone();
             }
         }
         let cell = OnceCell::new();
         let (order, faults) = order(graph, &makers, || names(&cell, graph), outer.is_some());
-        self.faults.extend(faults);
+        faults.into_iter().for_each(|Fault { node, what }| self.fault(node, what));
         let mut inner = BTreeMap::new();
         for index in order {
-            if self.left == 0 {
-                self.fault(String::new(), "loops and functions ask for too many rounds".to_owned());
-                self.left = usize::MAX;
-            }
-            if self.left > usize::MAX / 2 {
+            if !self.take(1) {
                 break;
             }
-            self.left -= 1;
             let node = &graph.nodes[index];
             let scope = Scope { graph, values: &values, names: &cell, outer };
             let (outputs, inside) = self.node(index, node, &scope, frame);
@@ -205,10 +248,37 @@ impl<'m> Engine<'m> {
                     true => Fact::Unknown,
                     false => self.declared(graph.value(id)),
                 };
+                let fact = self.kept(fact, || label(graph, node));
                 values[id.0 as usize] = self.refined(fact, &declared, || label(graph, node));
             }
         }
         GraphFacts { values, inner }
+    }
+
+    /// Counts nodes and values that are gone through; whether there were not too many yet.
+    fn take(&mut self, cost: usize) -> bool {
+        self.left = self.left.and_then(|left| left.checked_sub(cost));
+        self.left.is_some()
+    }
+
+    /// A fact as it is kept of a value: of not too many dimensions, and elements as long as not too many are kept in all.
+    fn kept(&mut self, fact: Fact, node: impl FnOnce() -> String) -> Fact {
+        let Fact::Tensor(tensor) = &fact else { return fact };
+        if let Some(shape) = tensor.shape.as_ref().filter(|shape| shape.len() > MOST_DIMENSIONS) {
+            let what = format!("it gives {} dimensions, more than {MOST_DIMENSIONS}", shape.len());
+            self.fault(node(), what);
+            return Fact::tensor(tensor.dtype, None);
+        }
+        let elements = match &tensor.elements {
+            Some(Elements::Whole(of)) => of.len(),
+            Some(Elements::Real(of)) => of.len(),
+            None => 0,
+        };
+        match self.elements_left.checked_sub(elements) {
+            Some(left) => self.elements_left = left,
+            None => return fact.without_elements(),
+        }
+        fact
     }
 
     /// What the outputs of a node are, and what is known within its subgraphs.
@@ -228,8 +298,9 @@ impl<'m> Engine<'m> {
         let key = (node.domain.as_str(), node.op.as_str(), node.overload.as_str());
         let mut outcome = Ok(Vec::new());
         let mut inside = Vec::new();
-        if let Some(&(number, function)) = self.functions.get(&key) {
-            outcome = Ok(self.call_function(number, function, node, &inputs, frame));
+        if let Some((number, function, versions)) = self.functions.get(&key) {
+            let (number, function, versions) = (*number, *function, versions.clone());
+            outcome = Ok(self.call_function(number, function, versions, node, &inputs, frame));
         } else {
             let version = frame.version(&node.domain);
             let mut call = Call { engine: self, node, version, inputs, scope, index, frame, inside };
@@ -263,28 +334,27 @@ impl<'m> Engine<'m> {
         &mut self,
         number: usize,
         function: &'m Function,
+        versions: Versions<'m>,
         node: &'m Node,
         inputs: &[&Fact],
         frame: &Frame<'m>,
     ) -> Vec<Fact> {
-        let mut attributes: Vec<(&str, &Attribute)> = Vec::new();
+        let defaults = function.defaults.iter().map(|(name, default)| (name.as_str(), default));
+        let mut attributes: HashMap<&str, &Attribute> = defaults.collect();
         for (name, attribute) in &node.attributes {
             let resolved = match attribute {
-                Attribute::Reference { to, .. } => {
-                    frame.attributes.iter().find(|(n, _)| n == to).map(|(_, a)| *a)
-                }
+                Attribute::Reference { to, .. } => frame.attributes.get(to.as_str()).copied(),
                 other => Some(other),
             };
             attributes.extend(resolved.map(|resolved| (name.as_str(), resolved)));
         }
-        for (name, default) in &function.defaults {
-            if attributes.iter().all(|(n, _)| n != name) {
-                attributes.push((name, default));
-            }
-        }
         let body = &function.body;
-        let opsets = if body.opsets.is_empty() { frame.opsets } else { &body.opsets };
-        let inner = Frame { attributes, opsets, depth: frame.depth + 1, is_function: true };
+        let inner = Frame {
+            attributes: Rc::new(attributes),
+            versions: if body.opsets.is_empty() { frame.versions.clone() } else { versions },
+            depth: frame.depth + 1,
+            is_function: true,
+        };
         let mut given: Vec<Fact> = inputs.iter().map(|&fact| fact.clone()).collect();
         given.resize(body.inputs.len(), Fact::Unknown);
         let facts = self.graph(body, None, Some(&given), &inner);
@@ -330,7 +400,9 @@ impl<'m> Engine<'m> {
     }
 
     pub(super) fn fault(&mut self, node: String, what: String) {
-        self.faults.push(Fault { node, what });
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(Fault { node, what });
+        }
     }
 
     /// How many faults there are; with [`Engine::forget_faults`], for what is gone through again.
@@ -341,6 +413,16 @@ impl<'m> Engine<'m> {
     pub(super) fn forget_faults(&mut self, down_to: usize) {
         self.faults.truncate(down_to);
     }
+}
+
+/// Nodes and values of a graph and of those within it.
+fn cost_of(graph: &Graph) -> usize {
+    let (mut cost, mut graphs) = (0, vec![graph]);
+    while let Some(graph) = graphs.pop() {
+        cost += graph.nodes.len() + graph.values.len();
+        graphs.extend(graph.nodes.iter().flat_map(subgraphs));
+    }
+    cost
 }
 
 /// A node's name; its first output's where it has none, or else its operator.

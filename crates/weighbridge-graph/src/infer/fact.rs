@@ -220,8 +220,10 @@ impl TensorFact {
             return Err(format!("it gives shape {}, declared is {}", show(ours), show(theirs)));
         }
         for (a, b) in ours.iter_mut().zip(theirs) {
-            // A known size says most, an expression more than a name, and a name more than nothing.
-            if a.known().is_none() && (b.known().is_some() || a.is_unknown() && !b.is_unknown()) {
+            // What follows from the inputs is right for all of them; exporters declare what they saw with one. A declaration
+            // counts where inference came upon something that it does not know.
+            let is_open = a.any_symbol(&|symbol| matches!(symbol, Symbol::Fresh { .. }));
+            if is_open && b.known().is_some() || a.is_unknown() && !b.is_unknown() {
                 *a = b.clone();
             }
         }

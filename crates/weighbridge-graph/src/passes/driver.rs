@@ -63,6 +63,7 @@ pub fn simplify(model: &mut Model, choice: &Choice) -> Result<Report> {
         sort(&mut function.body)?;
     }
     let mut shared = Shared::new(model, &graph);
+    let mut saved = 0;
     for round in 0..ROUNDS {
         let facts = infer(shared.model, &graph, &Options::default());
         if round == 0 && !facts.faults.is_empty() {
@@ -70,9 +71,10 @@ pub fn simplify(model: &mut Model, choice: &Choice) -> Result<Report> {
             let what = "the graph contradicts itself or its operators' definitions".into();
             return Err(Error::Refused { what, reasons, help: None });
         }
-        let mut run = Run { passes: &passes, report: &mut report, refused: Vec::new(), done: 0 };
+        let mut run = Run { passes: &passes, report: &mut report, refused: Vec::new(), done: 0, saved };
         graph = run.all(&mut shared, graph, &facts)?;
-        let Run { refused, done, .. } = run;
+        let Run { refused, done, saved: now, .. } = run;
+        saved = now;
         report.refused = refused;
         if done == 0 {
             break;
@@ -116,6 +118,8 @@ struct Run<'p> {
     /// Places that were left in the end.
     refused: Vec<Refusal>,
     done: usize,
+    /// Bytes that the file has become smaller by, about.
+    saved: i64,
 }
 
 impl Run<'_> {
@@ -143,6 +147,7 @@ impl Run<'_> {
         facts: Option<&GraphFacts>,
     ) -> Result<Graph> {
         let mut edit = Edit::new(shared, graph, kind, opset, outer, facts)?;
+        edit.count_on_from(self.saved);
         for _ in 0..ROUNDS {
             let mut done = 0;
             let mut noted = Report::default();
@@ -158,6 +163,7 @@ impl Run<'_> {
                 break;
             }
         }
+        self.saved = edit.saved();
         for id in edit.nodes() {
             if edit.has(id) && edit.has_subgraphs(id) {
                 let outer = edit.outer_for(id);

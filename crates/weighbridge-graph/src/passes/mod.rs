@@ -16,6 +16,7 @@ mod duplicates;
 mod fold_linear;
 mod gemm;
 mod identity;
+mod inline_if;
 mod pads;
 mod reparameterize;
 mod report;
@@ -99,6 +100,7 @@ pub static PASSES: &[&dyn Pass] = &[
     &constant_nodes::ConstantNodes,
     &shape_values::ShapeValues,
     &constants::FoldConstants,
+    &inline_if::InlineIf,
     // Before anything else is folded: sums of branches are rounded once.
     &reparameterize::Reparameterize,
     &fold_linear::FoldBn,

@@ -3,6 +3,7 @@
 use weighbridge_model::DType;
 
 use crate::infer::call::{Call, Outcome, axis, scalar};
+use crate::infer::engine::Mark;
 use crate::infer::fact::Fact;
 use crate::infer::size::Size;
 
@@ -120,6 +121,7 @@ fn settle<'m>(
     mut run: impl FnMut(&mut Call<'_, 'm>, &[Fact]) -> Option<Vec<Fact>>,
 ) -> (Vec<Fact>, Vec<Fact>) {
     let faults = call.engine.faults();
+    let start = call.engine.fresh.mark();
     let conditions = usize::from(call.node.op == "Loop");
     // Elements change from one iteration to the next, as a rule.
     let mut before: Vec<Fact> = initial.clone();
@@ -135,7 +137,7 @@ fn settle<'m>(
         let mut after = Vec::with_capacity(before.len());
         for (i, fact) in before.iter().enumerate() {
             let out = outputs.get(conditions + i).unwrap_or(&Fact::Unknown);
-            let (joined, differs) = widened(call, fact, out);
+            let (joined, differs) = widened(call, fact, out, start);
             changed |= differs;
             after.push(joined);
         }
@@ -148,14 +150,14 @@ fn settle<'m>(
     unreachable!("the last round returns")
 }
 
-/// What is true before and after an iteration; and whether that is less than what was thought before. A size that is
-/// fresh may be any: it is no news that it is another afterwards.
-fn widened(call: &mut Call<'_, '_>, before: &Fact, after: &Fact) -> (Fact, bool) {
+/// What is true before and after an iteration; and whether that is less than what was thought before. A symbol that was
+/// made since `start` stands for a size that is another in each iteration: that it is another afterwards is no news.
+fn widened(call: &mut Call<'_, '_>, before: &Fact, after: &Fact, start: Mark) -> (Fact, bool) {
     let joined = before.join(after, &mut call.engine.fresh);
     match (before, &joined) {
         (Fact::Tensor(a), Fact::Tensor(b)) => {
             let shape_lost = match (&a.shape, &b.shape) {
-                (Some(a), Some(b)) => a.iter().zip(b).any(|(a, b)| a != b && !a.is_unknown()),
+                (Some(a), Some(b)) => a.iter().zip(b).any(|(a, b)| a != b && !start.is_before(a)),
                 (None, _) => false,
                 (Some(_), None) => true,
             };
@@ -164,7 +166,7 @@ fn widened(call: &mut Call<'_, '_>, before: &Fact, after: &Fact) -> (Fact, bool)
         }
         (Fact::Unknown, _) => (joined, false),
         (Fact::Sequence { items: a, of: x }, Fact::Sequence { items: b, of: y }) => {
-            let lost = a.is_some() && b.is_none() || widened(call, &x.clone(), &y.clone()).1;
+            let lost = a.is_some() && b.is_none() || widened(call, x, y, start).1;
             // An empty sequence says nothing of its items: the first that is put in does.
             let is_empty = a.as_ref().is_some_and(|items| items.is_empty());
             match after {

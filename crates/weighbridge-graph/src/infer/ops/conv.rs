@@ -93,10 +93,7 @@ pub(in crate::infer) fn conv_transpose(call: &mut Call<'_, '_>) -> Outcome {
 pub(in crate::infer) fn causal(call: &mut Call<'_, '_>) -> Outcome {
     let data = call.shape_of_rank(0, 3)?;
     let kept = call.shape_of_rank(1, 3)?.and_then(|weight| weight[2].minus(&1.into()));
-    let state = match data {
-        Some(data) => Some(vec![data[0].clone(), data[1].clone(), call.open(kept)]),
-        None => None,
-    };
+    let state = data.map(|data| vec![data[0].clone(), data[1].clone(), call.open(kept)]);
     Ok(vec![Fact::tensor(call.dtype(0), data.map(<[Size]>::to_vec)), Fact::tensor(call.dtype(0), state)])
 }
 
@@ -106,7 +103,7 @@ pub(in crate::infer) fn col_to_image(call: &mut Call<'_, '_>) -> Outcome {
         return Ok(vec![Fact::tensor(call.dtype(0), None)]);
     };
     let columns = call.shape_of_rank(0, 3)?;
-    let block = call.elements(2).and_then(|block| Size::product(block));
+    let block = call.elements(2).and_then(Size::product);
     let channels = columns.zip(block).and_then(|(columns, block)| columns[1].floor_div(&block));
     let mut shape = vec![call.open(columns.map(|columns| columns[0].clone())), call.open(channels)];
     shape.extend(image);

@@ -16,8 +16,13 @@ pub(in crate::infer) fn dft(call: &mut Call<'_, '_>) -> Outcome {
     let inverse = call.int_or("inverse", 0) != 0;
     let mut shape = from.to_vec();
     let last = shape.len() - 1;
+    let parts = Size::from(if one_sided && inverse { 1 } else { 2 });
     let Some(at) = at else {
-        shape = call.unknown_shape(shape.len());
+        // Whichever axis it is, its size stays unless a length or a half is asked for.
+        if one_sided || call.has(1) {
+            shape = call.unknown_shape(shape.len());
+        }
+        shape[last] = parts;
         return Ok(vec![Fact::tensor(call.dtype(0), Some(shape))]);
     };
     let at = axis(at, shape.len())?;
@@ -29,7 +34,7 @@ pub(in crate::infer) fn dft(call: &mut Call<'_, '_>) -> Outcome {
     };
     let bins = if one_sided && !inverse { length.and_then(|length| half(&length)) } else { length };
     shape[at] = call.open(bins);
-    shape[last] = if one_sided && inverse { 1 } else { 2 }.into();
+    shape[last] = parts;
     Ok(vec![Fact::tensor(call.dtype(0), Some(shape))])
 }
 

@@ -7,22 +7,36 @@ use crate::infer::constant::{MOST_ELEMENTS, floats};
 use crate::infer::fact::{Elements, Fact, TensorFact};
 use crate::infer::size::Size;
 
+/// The attributes that may hold a constant.
+const FORMS: [&str; 8] = [
+    "value",
+    "sparse_value",
+    "value_int",
+    "value_ints",
+    "value_float",
+    "value_floats",
+    "value_string",
+    "value_strings",
+];
+
 /// `Constant`, in whichever of its attributes it stands.
 pub(in crate::infer) fn constant(call: &mut Call<'_, '_>) -> Outcome {
-    for (name, _) in &call.node.attributes {
+    for name in FORMS {
         let real = |of: Vec<f64>, shape: Vec<Size>| {
             let elements = (of.len() <= 16).then(|| floats(of));
             Fact::Tensor(TensorFact { dtype: Some(DType::F32), shape: Some(shape), elements })
         };
         let one = |count: usize| vec![Size::from(count as i64)];
         let text = |shape| Fact::tensor(Some(DType::Str), Some(shape));
-        let fact = match (name.as_str(), call.attribute(name)) {
+        let fact = match (name, call.attribute(name)) {
             ("value", Some(Attribute::Tensor(id))) => call.engine.constant(*id),
             ("sparse_value", Some(Attribute::Sparse(sparse))) => {
                 let dtype = call.engine.constant(sparse.values).dtype();
                 Fact::tensor(dtype, Some(sparse.dims.iter().map(|&n| Size::from(n as i64)).collect()))
             }
-            ("value_int", _) => whole(Some(DType::I64), Vec::new(), call.int(name).map(|n| vec![n.into()])),
+            ("value_int", Some(_)) => {
+                whole(Some(DType::I64), Vec::new(), call.int(name).map(|n| vec![n.into()]))
+            }
             ("value_ints", _) => match call.ints(name) {
                 Some(ints) => {
                     whole(Some(DType::I64), one(ints.len()), Some(ints.into_iter().map(Size::from).collect()))
@@ -39,7 +53,7 @@ pub(in crate::infer) fn constant(call: &mut Call<'_, '_>) -> Outcome {
                 }
                 None => continue,
             },
-            ("value_string", _) => text(Vec::new()),
+            ("value_string", Some(_)) => text(Vec::new()),
             ("value_strings", Some(Attribute::Value(value))) => {
                 text(one(value.as_list().map_or(0, <[_]>::len)))
             }

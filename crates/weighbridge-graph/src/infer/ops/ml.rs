@@ -13,7 +13,7 @@ pub(in crate::infer) fn floats(call: &mut Call<'_, '_>) -> Outcome {
 
 /// `ArrayFeatureExtractor`: columns of the last dimension by index.
 pub(in crate::infer) fn extract(call: &mut Call<'_, '_>) -> Outcome {
-    let count = call.shape(1).and_then(|shape| Size::product(shape));
+    let count = call.shape(1).and_then(Size::product);
     let count = call.open(count);
     let shape = call.shape(0).map(|shape| match shape {
         [] | [_] => vec![1.into(), count],

@@ -3,9 +3,11 @@
 use weighbridge_model::DType;
 
 use crate::infer::call::{Call, Outcome, axis, dtype_of, scalar};
-use crate::infer::constant::MOST_ELEMENTS;
 use crate::infer::fact::Fact;
 use crate::infer::size::Size;
+
+/// Most items of a sequence that are followed one by one.
+const MOST_ITEMS: usize = 32;
 
 /// What all items of a sequence are, and each of them where their number is known.
 fn items(fact: &Fact) -> (Fact, Option<Vec<Fact>>) {
@@ -19,7 +21,7 @@ fn items(fact: &Fact) -> (Fact, Option<Vec<Fact>>) {
 fn sequence(call: &mut Call<'_, '_>, items: Vec<Fact>) -> Fact {
     let join = |a: Fact, b: &Fact| a.join(b, &mut call.engine.fresh);
     let of = items.split_first().map_or(Fact::Unknown, |(first, rest)| rest.iter().fold(first.clone(), join));
-    let items = (items.len() <= MOST_ELEMENTS).then(|| items.into());
+    let items = (items.len() <= MOST_ITEMS).then(|| items.into());
     Fact::Sequence { of: Box::new(of.without_elements()), items }
 }
 
@@ -133,13 +135,13 @@ pub(in crate::infer) fn split(call: &mut Call<'_, '_>) -> Outcome {
             }
             _ => with(1.into()),
         };
-        let items = total.filter(|&n| (0..=MOST_ELEMENTS as i64).contains(&n));
+        let items = total.filter(|&n| (0..=MOST_ITEMS as i64).contains(&n));
         let items = items.map(|n| vec![item.clone(); n as usize].into());
         return Ok(vec![Fact::Sequence { of: Box::new(item), items }]);
     }
     let sizes: Option<Vec<Size>> = match (call.elements(1), call.shape(1)) {
         (Some([each]), Some([])) => match (total, each.known()) {
-            (Some(total), Some(each)) if each > 0 && total / each < MOST_ELEMENTS as i64 => {
+            (Some(total), Some(each)) if each > 0 && total / each < MOST_ITEMS as i64 => {
                 let whole = vec![Size::from(each); (total / each) as usize];
                 let last = (total % each > 0).then(|| Size::from(total % each));
                 Some(whole.into_iter().chain(last).collect())

@@ -19,7 +19,7 @@ pub(in crate::infer) fn shape(call: &mut Call<'_, '_>) -> Outcome {
 
 /// `Size`: how many elements there are.
 pub(in crate::infer) fn size(call: &mut Call<'_, '_>) -> Outcome {
-    let size = call.shape(0).and_then(|shape| Size::product(shape));
+    let size = call.shape(0).and_then(Size::product);
     Ok(vec![scalar(DType::I64, size)])
 }
 

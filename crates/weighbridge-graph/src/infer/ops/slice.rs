@@ -49,8 +49,8 @@ pub(in crate::infer) fn slice(call: &mut Call<'_, '_>) -> Outcome {
         let mut step_of: Vec<i64> = each.iter().map(|&stride| stride as i64).collect();
         for cut in cut {
             let (axis, start, step) = cut?;
-            first += start * step_of[axis];
-            step_of[axis] *= step;
+            first += start.checked_mul(step_of[axis])?;
+            step_of[axis] = step_of[axis].checked_mul(step)?;
         }
         let mut picks = vec![first];
         for (&size, &step) in to.iter().zip(&step_of) {

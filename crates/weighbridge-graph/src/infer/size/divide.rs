@@ -35,7 +35,10 @@ impl Size {
 
     /// `self / other` rounded up.
     pub fn ceil_div(&self, other: &Size) -> Option<Size> {
-        self.plus(other)?.minus(&1.into())?.floor_div(other)
+        match other.at_least() {
+            Some(0..) => self.plus(other)?.minus(&1.into())?.floor_div(other),
+            _ => Size::from(0).minus(&Size::from(0).minus(self)?.floor_div(other)?),
+        }
     }
 
     /// `self / other` rounded towards zero, as integers are divided in ONNX.
@@ -66,6 +69,9 @@ impl Size {
         let divisor = other.terms();
         let (lead, by) = leading(&divisor)?;
         let (mut rest, mut quotient) = (self.terms(), Terms::new());
+        if rest.len() * divisor.len() > 3 * super::LARGEST {
+            return None;
+        }
         // Each step takes the leading term away, and puts smaller ones in its place.
         for _ in 0..super::LARGEST {
             let Some((monomial, c)) = leading(&rest) else { return Size::of(quotient) };

@@ -28,7 +28,7 @@ pub enum Symbol {
     },
 }
 
-/// A whole number, known or as an expression.
+/// A whole number, known or as an expression. Its order is one to sort by, not that of what it comes to.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size(Repr);
 
@@ -122,7 +122,7 @@ impl Size {
             (_, Repr::Known(1)) => Some(self.clone()),
             _ => {
                 let (ours, theirs) = (self.terms(), other.terms());
-                if ours.len().saturating_mul(theirs.len()) > LARGEST * LARGEST {
+                if ours.len() * theirs.len() > 3 * LARGEST {
                     return None;
                 }
                 let mut terms = Terms::new();
@@ -147,6 +147,22 @@ impl Size {
             return Some(0.into());
         }
         sizes.into_iter().try_fold(Size::from(1), |product, size| product.times(size))
+    }
+
+    /// Whether one of the symbols in it is such.
+    pub fn any_symbol(&self, is_such: &dyn Fn(&Symbol) -> bool) -> bool {
+        match &self.0 {
+            Repr::Known(_) => false,
+            Repr::Open(polynomial) => {
+                polynomial.terms.iter().flat_map(|(monomial, _)| monomial).any(|(atom, _)| match atom {
+                    Atom::Symbol(symbol) => is_such(symbol),
+                    Atom::Floor(a, b) | Atom::Toward0(a, b) => a.any_symbol(is_such) || b.any_symbol(is_such),
+                    Atom::Min(of) | Atom::Max(of) | Atom::Broadcast(of) => {
+                        of.iter().any(|size| size.any_symbol(is_such))
+                    }
+                })
+            }
+        }
     }
 
     /// A bound from below, given that sizes are not negative.
