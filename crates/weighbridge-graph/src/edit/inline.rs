@@ -21,7 +21,8 @@ impl Edit<'_, '_> {
             self.graph.values.iter().map(|value| value.name.clone()).collect::<HashSet<String>>()
         });
         let inside = given(&graph);
-        let mut clash = graph.values.iter().zip(&inside).filter(|(v, inside)| **inside && own_names.contains(&v.name));
+        let mut clash =
+            graph.values.iter().zip(&inside).filter(|(v, inside)| **inside && own_names.contains(&v.name));
         if let Some((value, _)) = clash.next() {
             return Err(format!("'{}' is the name of two values", value.name));
         }

@@ -29,7 +29,8 @@ impl Pass for InlineIf {
                 Attribute::Graph(graph) if name == wanted => Some((**graph).clone()),
                 _ => None,
             });
-            let Some(branch) = branch.filter(|branch| branch.outputs.len() == edit.node(id).outputs.len()) else {
+            let Some(branch) = branch.filter(|branch| branch.outputs.len() == edit.node(id).outputs.len())
+            else {
                 continue;
             };
             let label = edit.label(id);

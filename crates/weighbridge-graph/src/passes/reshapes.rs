@@ -31,7 +31,8 @@ impl Pass for Reshapes {
 
     fn look(&self, edit: &Edit<'_, '_>, id: NodeId) -> Look {
         let (Some(between), Some(output)) = (edit.input(id, 0), edit.output(id, 0)) else { return Look::No };
-        let first = edit.producer(between).filter(|&first| edit.is_plain(first) && only_reshapes(edit, first));
+        let first =
+            edit.producer(between).filter(|&first| edit.is_plain(first) && only_reshapes(edit, first));
         let Some(first) = first.filter(|_| only_reshapes(edit, id)) else { return Look::No };
         let Some(x) = edit.input(first, 0) else { return Look::No };
         let Some(to) = edit.shape(output) else {

@@ -79,10 +79,13 @@ fn in_order(edit: &Edit<'_, '_>, id: NodeId, same: bool) -> bool {
 
 /// Whether a Transpose moves dimensions of 1 only, and so leaves all elements in order.
 pub(super) fn moves_ones(edit: &Edit<'_, '_>, id: NodeId) -> bool {
-    let (Some(perm), Some(shape)) = (edit.ints(id, "perm"), edit.input(id, 0).and_then(|x| edit.shape(x))) else {
+    let (Some(perm), Some(shape)) = (edit.ints(id, "perm"), edit.input(id, 0).and_then(|x| edit.shape(x)))
+    else {
         return false;
     };
-    let one = |axis: i64| usize::try_from(axis).ok().and_then(|a| shape.get(a)).is_some_and(|n| n.known() == Some(1));
+    let one = |axis: i64| {
+        usize::try_from(axis).ok().and_then(|a| shape.get(a)).is_some_and(|n| n.known() == Some(1))
+    };
     let moved: Vec<i64> = perm.iter().copied().filter(|&axis| !one(axis)).collect();
     perm.len() == shape.len() && moved.is_sorted()
 }
