@@ -417,6 +417,7 @@ impl<'s, 'm> Edit<'s, 'm> {
         let read = self.reads(id);
         self.unlink(id);
         self.saved += self.bytes_of(self.node(id));
+        self.slots[id.0 as usize].captured.clear();
         let node = self.slots[id.0 as usize].node.take();
         for output in node.into_iter().flat_map(|node| node.outputs).flatten() {
             self.links[output.0 as usize].producer = None;
