@@ -8,7 +8,8 @@ use weighbridge_model::{DType, Dim, Graph, Model, Program, Value, ValueId};
 fn model(shape: &[u64], build: impl FnOnce(&mut Builder<'_>, ValueId) -> Vec<ValueId>) -> Model {
     let mut model = Model { format: "onnx", ..Model::default() };
     let program = Program { ir_version: Some(8), ..Program::default() };
-    let mut graph = Graph { opsets: vec![(String::new(), 17)], program: Some(Box::new(program)), ..Graph::default() };
+    let mut graph =
+        Graph { opsets: vec![(String::new(), 17)], program: Some(Box::new(program)), ..Graph::default() };
     let mut builder = Builder::new(&mut model, &mut graph);
     let x = builder.value("x");
     let value = &mut builder.graph.values[x.0 as usize];
@@ -71,8 +72,8 @@ fn a_tile_that_would_grow_the_file_stays_with_the_reason() {
 #[test]
 fn a_slice_that_takes_a_part_stays() {
     let mut model = model(&[4, 4], |b, x| {
-        let [starts, ends, axes] =
-            [("starts", 0), ("ends", 3), ("axes", 1)].map(|(name, n)| b.integers(name, vec![1], &[n]).unwrap());
+        let [starts, ends, axes] = [("starts", 0), ("ends", 3), ("axes", 1)]
+            .map(|(name, n)| b.integers(name, vec![1], &[n]).unwrap());
         vec![node(b, "Slice", &[x, starts, ends, axes], vec![])]
     });
     assert_eq!(count(&simplified(&mut model), "Slice"), 1);
@@ -81,7 +82,11 @@ fn a_slice_that_takes_a_part_stays() {
 #[test]
 fn a_long_chain_takes_time_in_proportion() {
     let mut model = model(&[2, 3], |b, x| {
-        let chain = (0..100_000).fold(x, |value, _| node(b, "Identity", &[value], vec![]));
+        let chain = (0..100_000).fold(x, |value, i| {
+            let next = b.value(&format!("v{i}"));
+            b.node("Identity", vec![Some(value)], vec![next], vec![]);
+            next
+        });
         vec![node(b, "Relu", &[chain], vec![])]
     });
     let report = simplified(&mut model);
