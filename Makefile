@@ -35,6 +35,8 @@ python-cases: venv
 	$(IN_VENV) tests/python/loaders.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/verify.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/infer.py --infer target/debug/examples/infer
+	cargo build --locked -p weighbridge-graph --example simplify
+	$(IN_VENV) -W ignore tests/python/simplify_nodes.py --simplify target/debug/examples/simplify
 	$(IN_VENV) tests/python/fold.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/reparameterize.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_reference.py --weigh target/debug/weigh

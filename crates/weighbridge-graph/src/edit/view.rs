@@ -95,8 +95,8 @@ impl Edit<'_, '_> {
         readers.dedup();
         readers.retain(|id| {
             let slot = &self.slots[id.0 as usize];
-            slot.captured.contains(&value)
-                || slot.node.as_ref().is_some_and(|node| node.inputs.contains(&Some(value)))
+            let reads = |node: &Node| node.inputs.contains(&Some(value)) || slot.captured.contains(&value);
+            slot.node.as_ref().is_some_and(reads)
         });
         readers
     }

@@ -206,7 +206,7 @@ impl Folded {
             let read = node.inputs.iter().flatten();
             let own: i64 = edit.bytes_of(node) + read.filter_map(|value| freed.get(value)).sum::<i64>();
             let repeats = REPEATING.contains(&node.op.as_str()) && cost > own + SLACK;
-            if repeats || cost > credit {
+            if repeats || cost > own && cost > credit {
                 report.left(
                     pass,
                     edit.label(id),

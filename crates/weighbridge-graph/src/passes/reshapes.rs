@@ -1,12 +1,19 @@
 //! One Reshape for several nodes in a row that only change the shape.
 
 use super::identity::handed_on;
+use super::same_shape::moves_ones;
 use super::{Look, Pass, sizes};
 use crate::edit::{Edit, NodeId, Patch, same_shape};
 
 pub(super) struct Reshapes;
 
-const RESHAPES: [&str; 4] = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+/// Operators that change the shape alone; Transpose does where it moves dimensions of 1 only.
+const RESHAPES: [&str; 5] = ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"];
+
+fn only_reshapes(edit: &Edit<'_, '_>, id: NodeId) -> bool {
+    let op = edit.node(id).op.as_str();
+    RESHAPES.contains(&op) && (op != "Transpose" || moves_ones(edit, id))
+}
 
 impl Pass for Reshapes {
     fn name(&self) -> &'static str {
@@ -14,7 +21,7 @@ impl Pass for Reshapes {
     }
 
     fn about(&self) -> &'static str {
-        "Reshape, Flatten, Squeeze and Unsqueeze in a row become one Reshape, or none where the first shape comes back, if \
+        "Reshape, Flatten, Squeeze, Unsqueeze and Transposes of dimensions of 1 in a row become one Reshape, or none where the first shape comes back, if \
          the last shape can be told in numbers, 0 for what stays and one -1."
     }
 
@@ -24,10 +31,9 @@ impl Pass for Reshapes {
 
     fn look(&self, edit: &Edit<'_, '_>, id: NodeId) -> Look {
         let (Some(between), Some(output)) = (edit.input(id, 0), edit.output(id, 0)) else { return Look::No };
-        let first = edit.producer(between).filter(|&first| edit.is_plain(first));
-        let Some(first) = first.filter(|&first| RESHAPES.contains(&edit.node(first).op.as_str())) else {
-            return Look::No;
-        };
+        let first =
+            edit.producer(between).filter(|&first| edit.is_plain(first) && only_reshapes(edit, first));
+        let Some(first) = first.filter(|_| only_reshapes(edit, id)) else { return Look::No };
         let Some(x) = edit.input(first, 0) else { return Look::No };
         let Some(to) = edit.shape(output) else {
             return Look::Refused("its result's shape is not known".into());

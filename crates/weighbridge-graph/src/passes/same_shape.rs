@@ -74,16 +74,20 @@ fn in_order(edit: &Edit<'_, '_>, id: NodeId, same: bool) -> bool {
     if perm.iter().zip(0..).all(|(&axis, at)| axis == at) {
         return true;
     }
-    // Dimensions of 1 may change places with anything.
-    let shape = edit.input(id, 0).and_then(|x| edit.shape(x));
-    same && shape.is_some_and(|shape| {
-        let moved: Vec<i64> = perm
-            .iter()
-            .copied()
-            .filter(|&a| shape.get(a as usize).is_none_or(|n| n.known() != Some(1)))
-            .collect();
-        moved.is_sorted()
-    })
+    same && moves_ones(edit, id)
+}
+
+/// Whether a Transpose moves dimensions of 1 only, and so leaves all elements in order.
+pub(super) fn moves_ones(edit: &Edit<'_, '_>, id: NodeId) -> bool {
+    let (Some(perm), Some(shape)) = (edit.ints(id, "perm"), edit.input(id, 0).and_then(|x| edit.shape(x)))
+    else {
+        return false;
+    };
+    let one = |axis: i64| {
+        usize::try_from(axis).ok().and_then(|a| shape.get(a)).is_some_and(|n| n.known() == Some(1))
+    };
+    let moved: Vec<i64> = perm.iter().copied().filter(|&axis| !one(axis)).collect();
+    perm.len() == shape.len() && moved.is_sorted()
 }
 
 fn resize_by_1(edit: &Edit<'_, '_>, id: NodeId, same: bool) -> bool {

@@ -32,8 +32,16 @@ impl Pass for Slices {
         if edit.opset < 10 || edit.is_function() {
             return Look::No;
         }
-        let Some(between) = edit.input(id, 0).filter(|&v| edit.is_private(v)) else { return Look::No };
+        let Some(between) = edit.input(id, 0) else { return Look::No };
         let Some((first, _)) = edit.made_by(between, "Slice") else { return Look::No };
+        // The first goes once all that read it are slices themselves.
+        let readers = if edit.uses(between) <= 16 { edit.consumers(between) } else { Vec::new() };
+        let sliced = |&reader: &NodeId| {
+            edit.is_plain(reader) && edit.node(reader).op == "Slice" && edit.input(reader, 0) == Some(between)
+        };
+        if readers.is_empty() || edit.is_output(between) || !readers.iter().all(sliced) {
+            return Look::No;
+        }
         let (Some(x), Some(rank)) = (edit.input(first, 0), edit.rank(between)) else { return Look::No };
         let (Some(a), Some(b)) = (bounds(edit, first, rank), bounds(edit, id, rank)) else {
             return Look::Refused("bounds that are computed".into());
