@@ -56,6 +56,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     weigh.add_argument(parser)
     binary = weigh.find(parser.parse_args().weigh)
+    # Many small forward passes: threads would wait for each other.
+    torch.set_num_threads(1)
     faults = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -83,7 +85,7 @@ def main():
                 off = distance(a, b)
                 if not off < TOLERANCE:
                     faults.append(f"{name} {how}: differs by {off:.1e} of the largest magnitude")
-                print(f"{name} {how}: {convolutions} convolutions, {off:.1e}")
+                print(f"{name} {how}: {convolutions} convolutions, {off:.1e}", flush=True)
     if faults:
         raise SystemExit("\n".join(faults))
     print(f"{len(branches.NETS)} networks of branches are merged, and equal")

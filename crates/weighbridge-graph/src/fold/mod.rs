@@ -189,9 +189,17 @@ fn overflow_from(dtype: DType) -> f64 {
 
 /// What a bias beside a weight of this name is called.
 fn bias_name(weight: &str) -> String {
-    for (leaf, with) in
-        [("weight", "bias"), ("kernel", "bias"), ("kernel:0", "bias:0"), ("depthwise_kernel", "bias")]
-    {
+    const BESIDE: [(&str, &str); 7] = [
+        ("weight", "bias"),
+        ("kernel", "bias"),
+        ("kernel:0", "bias:0"),
+        ("depthwise_kernel", "bias"),
+        ("weights", "biases"),
+        ("depthwise_weights", "biases"),
+        // Keras 3 numbers them.
+        ("vars/0", "vars/1"),
+    ];
+    for (leaf, with) in BESIDE {
         if let Some(path) = weight.strip_suffix(leaf)
             && (path.is_empty() || path.ends_with(['.', '/', '_']))
         {

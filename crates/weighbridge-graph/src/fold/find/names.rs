@@ -88,7 +88,7 @@ pub fn find_by_names(model: &Model, names: &Names) -> Found {
             name: layers[linear].path.to_owned(),
             node: None,
             weight,
-            bias: layers[linear].slot(&["bias"]),
+            bias: layers[linear].slot(&["bias", "biases"]),
             weight_gain: 1.0,
             bias_gain: 1.0,
             inputs: None,
@@ -121,6 +121,8 @@ struct Seen<'a> {
     latest: HashMap<&'a str, usize>,
     /// Layers by their module and what their names have in common with their normalization's.
     by_stem: HashMap<(&'a str, Vec<String>), Vec<usize>>,
+    /// Layers by their paths.
+    by_path: HashMap<&'a str, usize>,
     claimed: HashSet<usize>,
 }
 
@@ -128,6 +130,7 @@ impl<'a> Seen<'a> {
     fn take(&mut self, at: usize, layer: &Layer<'a>) {
         let (module, name) = layer.split();
         self.latest.insert(module, at);
+        self.by_path.insert(layer.path, at);
         if layer.slots.iter().any(|(leaf, _)| WEIGHTS.contains(leaf)) {
             self.by_stem.entry((module, stem(name))).or_default().push(at);
         }
@@ -146,6 +149,9 @@ impl<'a> Seen<'a> {
     ) -> Result<usize, String> {
         let (module, name) = norm.split();
         let free = |linear: &usize| !self.claimed.contains(linear) && fits(*linear);
+        if let Some(whole) = self.by_path.get(module).copied().filter(free) {
+            return Ok(whole);
+        }
         let latest = self.latest.get(module).copied().filter(free);
         let alike: Vec<usize> = match self.by_stem.get(&(module, stem(name))) {
             // The latest ones, should many have one stem.
@@ -179,7 +185,10 @@ fn gap(before: &str, after: &str) -> Option<u64> {
     after.parse::<u64>().ok()?.checked_sub(before.parse().ok()?)
 }
 
-const WEIGHTS: &[&str] = &["weight", "pointwise_kernel", "kernel", "depthwise_kernel"];
+/// What weights are called, by torch, Keras and TensorFlow before it. Of a convolution of each channel by itself with one
+/// of points behind it, the latter's comes first: what follows follows that.
+const WEIGHTS: &[&str] =
+    &["weight", "pointwise_kernel", "kernel", "weights", "depthwise_kernel", "depthwise_weights"];
 
 /// Words that say what a layer is, and nothing of which one.
 const KINDS: &[&str] = &[
@@ -287,8 +296,7 @@ fn outputs(
     modules: &HashMap<&str, &Module>,
     count: u64,
 ) -> Option<(TensorId, Channels)> {
-    // A convolution of each channel by itself, then one of points: what follows follows the latter.
-    let weight = layer.slot(&["weight", "pointwise_kernel", "kernel", "depthwise_kernel"])?;
+    let weight = layer.slot(WEIGHTS)?;
     let shape = &model.tensor(weight).shape;
     let rank = shape.len();
     if rank < 2 {
@@ -300,7 +308,7 @@ fn outputs(
     let turned = ["transpose", "deconv", "upconv", "up_conv"].iter().any(|word| hint.contains(word));
     let is = |channels: Option<Channels>| channels.filter(|c| c.count() == count).map(|c| (weight, c));
     if layer.slot(&["weight"]).is_none() {
-        let alone = layer.slot(&["pointwise_kernel", "kernel"]).is_none();
+        let alone = layer.slot(&["pointwise_kernel", "kernel", "weights"]).is_none();
         return match (alone, turned) {
             (true, _) => is(depthwise_outputs(shape)),
             (false, true) if rank > 2 => is(Channels::of(shape, &[rank - 2])),
@@ -375,6 +383,8 @@ mod tests {
             (&["a.depthwise", "a.depthwise_bn!"], &[("a.depthwise", "a.depthwise_bn")]),
             (&["conv_pw", "bn1!", "conv_dw", "bn2!"], &[("conv_pw", "bn1"), ("conv_dw", "bn2")]),
             (&["res2a_branch1", "bn2a_branch1!"], &[("res2a_branch1", "bn2a_branch1")]),
+            // A part of what it follows.
+            (&["stem.conv1", "stem.conv1.norm!"], &[("stem.conv1", "stem.conv1.norm")]),
             // Normalized first, then convolved.
             (&["norm1!", "conv1", "norm2!", "conv2"], &[("conv1", "norm2")]),
             (&["t.norm!", "t.conv"], &[]),
