@@ -6,8 +6,8 @@ use std::path::Path;
 use weighbridge_formats::{ReadOptions, open};
 use weighbridge_model::{DType, Dim, Error, Model, Result, element_count};
 
-use crate::interface::{Input, Interface};
 use crate::Array;
+use crate::interface::{Input, Interface};
 
 /// Most bytes of inputs that are made up: a model may declare any size.
 const MOST: u64 = 256 << 20;
@@ -22,13 +22,12 @@ pub type Shapes = BTreeMap<String, Vec<u64>>;
 pub fn from_file(model: &Model, path: &Path) -> Result<Vec<(String, Array)>> {
     let file = open(&[path], None, &ReadOptions::default())?;
     let take = |input: Input| {
-        let found = file.tensors.iter().find(|tensor| tensor.name == input.name).ok_or_else(|| {
-            Error::NotFound {
+        let found =
+            file.tensors.iter().find(|tensor| tensor.name == input.name).ok_or_else(|| Error::NotFound {
                 kind: "array for the input",
                 name: input.name.clone(),
                 near: file.tensors.iter().map(|tensor| tensor.name.clone()).collect(),
-            }
-        })?;
+            })?;
         Ok((input.name, Array::of(found)?))
     };
     Interface::of(model)?.inputs.into_iter().map(take).collect()

@@ -19,8 +19,8 @@ mod rten_engine;
 mod verify;
 
 pub use array::Array;
-pub use compare::{Comparison, compare};
 pub use caffe::CaffeReference;
+pub use compare::{Comparison, compare};
 pub use engine::{Engine, EngineChoice, Session, choose, choose_for};
 pub use inputs::{Shapes, from_file, random};
 pub use interface::{Input, Interface, Step};

@@ -169,7 +169,8 @@ pub fn verify_sides(
         return Err(Error::Usage { what: format!("output '{}' is no tensor of numbers", outputs[at].0) });
     }
     let compared: Vec<Comparison> = compared.into_iter().flatten().collect();
-    let own = |names: fn(&(String, String)) -> &String| outputs.iter().map(names).cloned().collect::<Vec<_>>();
+    let own =
+        |names: fn(&(String, String)) -> &String| outputs.iter().map(names).cloned().collect::<Vec<_>>();
     // Where both agree either may tell, and the second one is rather what will be used than a slow reference.
     let others = |fed: &[(String, Array)]| -> Result<Vec<(String, Array)>> {
         let shapes = fed.iter().map(|(name, array)| (name.clone(), array.shape.clone())).collect();

@@ -43,7 +43,10 @@ pub(super) fn reshape(call: &Call<'_>) -> Tops {
     let mut open = None;
     for (at, &dim) in dims.iter().enumerate() {
         shape.push(match dim {
-            0 => *bottom.shape.get(start + at).ok_or_else(|| Fault::from(format!("no dimension {at} to keep")))?,
+            0 => *bottom
+                .shape
+                .get(start + at)
+                .ok_or_else(|| Fault::from(format!("no dimension {at} to keep")))?,
             -1 if open.is_none() => {
                 open = Some(shape.len());
                 1
@@ -232,7 +235,9 @@ pub(super) fn batch_reindex(call: &Call<'_>) -> Tops {
 
 /// `Filter`: of every bottom but the last, the images where that one is not 0.
 pub(super) fn filter(call: &Call<'_>) -> Tops {
-    let [bottoms @ .., selector] = call.bottoms.as_slice() else { return Err("no bottom that selects".into()) };
+    let [bottoms @ .., selector] = call.bottoms.as_slice() else {
+        return Err("no bottom that selects".into());
+    };
     let chosen: Vec<usize> = (0..selector.data.len()).filter(|&i| selector.data[i] != 0.0).collect();
     let one = |bottom: &Blob| {
         if bottom.shape.first() != Some(&selector.data.len()) {

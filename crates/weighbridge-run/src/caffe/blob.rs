@@ -54,15 +54,18 @@ impl Blob {
 
     /// The four sizes of a picture: number, channels, height, width.
     pub(super) fn picture(&self) -> Result<[usize; 4], Fault> {
-        self.shape.as_slice().try_into().map_err(|_| {
-            format!("a blob of shape {:?}, where four dimensions belong", self.shape).into()
-        })
+        self.shape
+            .as_slice()
+            .try_into()
+            .map_err(|_| format!("a blob of shape {:?}, where four dimensions belong", self.shape).into())
     }
 
     /// Four sizes as Caffe had them before there were shapes: ones where there are fewer dimensions.
     pub(super) fn legacy(&self) -> Result<[usize; 4], Fault> {
         if self.axes() > 4 {
-            return Err(format!("a blob of shape {:?}, where at most four dimensions belong", self.shape).into());
+            return Err(
+                format!("a blob of shape {:?}, where at most four dimensions belong", self.shape).into()
+            );
         }
         let mut sizes = [1; 4];
         sizes[..self.axes()].copy_from_slice(&self.shape);
@@ -80,7 +83,10 @@ pub(super) fn count(shape: &[usize]) -> Result<usize, Fault> {
     let product = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
     match product {
         Some(n) if n <= MOST => Ok(n),
-        _ => Err(format!("a blob of shape {shape:?} is more than the {MOST} elements that are computed").into()),
+        _ => {
+            Err(format!("a blob of shape {shape:?} is more than the {MOST} elements that are computed")
+                .into())
+        }
     }
 }
 

@@ -101,7 +101,9 @@ pub(super) fn steps() -> Cell<u64> {
 }
 
 fn ordinal(index: usize) -> String {
-    ["first", "second", "third", "fourth"].get(index).map_or_else(|| format!("number {index}"), |o| (*o).into())
+    ["first", "second", "third", "fourth"]
+        .get(index)
+        .map_or_else(|| format!("number {index}"), |o| (*o).into())
 }
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>, Fault> {

@@ -42,7 +42,8 @@ fn convolved(call: &Call<'_>, groups: Option<usize>) -> Tops {
     let mut shape = vec![outputs, inputs / groups];
     shape.extend(&window.size);
     let weight = call.weight(0, &shape, WEIGHT)?;
-    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], BIAS)?) } else { None };
+    let bias =
+        if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], BIAS)?) } else { None };
     let one = |bottom: &Blob| {
         let sizes = window.outputs(&bottom.shape[axis + 1..])?;
         let mut shape = bottom.shape[..axis].to_vec();

@@ -21,7 +21,8 @@ pub(super) fn deconvolution(call: &Call<'_>) -> Tops {
     let mut shape = vec![inputs, each];
     shape.extend(&window.size);
     let weight = call.weight(0, &shape, WEIGHT)?;
-    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], BIAS)?) } else { None };
+    let bias =
+        if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], BIAS)?) } else { None };
     let places = window.places()?;
     let one = |bottom: &Blob| {
         let windows = &bottom.shape[axis + 1..];

@@ -16,8 +16,13 @@ pub(super) fn inner_product(call: &Call<'_>) -> Tops {
     let (rows, wide) = (bottom.outer(axis), bottom.inner(axis));
     let filler = |field| Filler("inner_product_param", field, 0.0);
     let transposed = settings.truth("transpose", false)?;
-    let weight = call.weight(0, &if transposed { [wide, outputs] } else { [outputs, wide] }, filler("weight_filler"))?;
-    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], filler("bias_filler"))?) } else { None };
+    let weight =
+        call.weight(0, &if transposed { [wide, outputs] } else { [outputs, wide] }, filler("weight_filler"))?;
+    let bias = if settings.truth("bias_term", true)? {
+        Some(call.weight(1, &[outputs], filler("bias_filler"))?)
+    } else {
+        None
+    };
     let mut shape = bottom.shape[..axis].to_vec();
     shape.push(outputs);
     let mut data = zeros(&shape)?;
@@ -44,7 +49,11 @@ pub(super) fn embed(call: &Call<'_>) -> Tops {
     let filler = |field| Filler("embed_param", field, 0.0);
     let (rows, outputs) = (settings.needed("input_dim")?, settings.needed("num_output")?);
     let weight = call.weight(0, &[rows, outputs], filler("weight_filler"))?;
-    let bias = if settings.truth("bias_term", true)? { Some(call.weight(1, &[outputs], filler("bias_filler"))?) } else { None };
+    let bias = if settings.truth("bias_term", true)? {
+        Some(call.weight(1, &[outputs], filler("bias_filler"))?)
+    } else {
+        None
+    };
     let mut shape = bottom.shape.clone();
     shape.push(outputs);
     let mut data = zeros(&shape)?;

@@ -13,7 +13,10 @@ pub(super) fn eltwise(call: &Call<'_>) -> Tops {
     let mut coefficients = settings.floats("coeff")?;
     if !coefficients.is_empty() && (operation != SUM || coefficients.len() != call.bottoms.len()) {
         let (coefficients, bottoms) = (coefficients.len(), call.bottoms.len());
-        return Err(format!("{coefficients} coefficients for {bottoms} bottoms, of which only sums have any").into());
+        return Err(format!(
+            "{coefficients} coefficients for {bottoms} bottoms, of which only sums have any"
+        )
+        .into());
     }
     coefficients.resize(call.bottoms.len(), 1.0);
     let first = call.bottom(0)?;

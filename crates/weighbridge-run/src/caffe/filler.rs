@@ -22,7 +22,9 @@ impl Filler {
         let field = |name: &str| told.and_then(|filler| filler.get(name));
         match (told, field("type").and_then(Value::as_str).unwrap_or("constant")) {
             (None, _) => Ok(vec![self.2; count]),
-            (_, "constant") => Ok(vec![field("value").and_then(Value::as_float).unwrap_or(0.0) as f32; count]),
+            (_, "constant") => {
+                Ok(vec![field("value").and_then(Value::as_float).unwrap_or(0.0) as f32; count])
+            }
             (_, "bilinear") => bilinear(shape, count),
             (_, other) => {
                 Err(format!("it has no weights, and its filler '{other}' makes them by chance").into())

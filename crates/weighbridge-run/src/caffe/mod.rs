@@ -47,7 +47,9 @@ pub struct CaffeReference;
 
 /// Whether a graph is one of Caffe's.
 pub(crate) fn is_caffe(graph: &Graph) -> bool {
-    graph.program.is_none() && graph.nodes.iter().all(|node| node.domain == "caffe") && !graph.nodes.is_empty()
+    graph.program.is_none()
+        && graph.nodes.iter().all(|node| node.domain == "caffe")
+        && !graph.nodes.is_empty()
 }
 
 /// The graph of a Caffe net.
@@ -91,7 +93,11 @@ pub(crate) fn interface(model: &Model) -> Result<Interface> {
 /// Rows that an `Embed` layer picks from.
 fn rows(node: &Node) -> Option<u64> {
     debug_assert_eq!(caffe_type(&node.op), "Embed");
-    Settings::of(node, "embed_param").size("input_dim", 0).ok().map(|rows| rows as u64).filter(|&rows| rows > 0)
+    Settings::of(node, "embed_param")
+        .size("input_dim", 0)
+        .ok()
+        .map(|rows| rows as u64)
+        .filter(|&rows| rows > 0)
 }
 
 impl Engine for CaffeReference {

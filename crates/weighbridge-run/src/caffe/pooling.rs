@@ -35,7 +35,8 @@ impl Axis {
                 if over < self.stride && !floor {
                     Ok(1)
                 } else {
-                    Err(format!("a window of {} over {} padded by {}", self.kernel, self.size, self.pad).into())
+                    Err(format!("a window of {} over {} padded by {}", self.kernel, self.size, self.pad)
+                        .into())
                 }
             }
         }
@@ -83,7 +84,8 @@ pub(super) fn pooling(call: &Call<'_>) -> Tops {
     if pad != [0, 0] && (way == STOCHASTIC || pad[0] >= kernel[0] || pad[1] >= kernel[1]) {
         return Err(format!("a padding of {pad:?} around windows of {kernel:?}, {}", WAYS[way]).into());
     }
-    let axis = |i: usize| Axis { size: [height, width][i], kernel: kernel[i], stride: stride[i], pad: pad[i] };
+    let axis =
+        |i: usize| Axis { size: [height, width][i], kernel: kernel[i], stride: stride[i], pad: pad[i] };
     let (top, mask) = pooled(call, bottom, way, [axis(0), axis(1)], floor)?;
     match call.layer.tops.len() {
         0 | 1 => Ok(vec![top]),

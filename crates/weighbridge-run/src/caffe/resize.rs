@@ -12,7 +12,9 @@ pub(super) fn interp(call: &Call<'_>) -> Tops {
     let [number, channels, height, width] = bottom.picture()?;
     let (begin, end) = (settings.int("pad_beg", 0)?, settings.int("pad_end", 0)?);
     if begin > 0 || end > 0 {
-        return Err(format!("a padding of {begin} and {end}, of which only what is not positive is known").into());
+        return Err(
+            format!("a padding of {begin} and {end}, of which only what is not positive is known").into()
+        );
     }
     let cut = (-begin) as usize;
     let left = |size: usize| {
@@ -96,7 +98,10 @@ pub(super) fn upsample(call: &Call<'_>) -> Tops {
     } else {
         let less = |name: &str| settings.truth(name, false).map(usize::from);
         let less = (less("pad_out_h")?, less("pad_out_w")?);
-        (height.saturating_mul(down).saturating_sub(less.0), width.saturating_mul(right).saturating_sub(less.1))
+        (
+            height.saturating_mul(down).saturating_sub(less.0),
+            width.saturating_mul(right).saturating_sub(less.1),
+        )
     };
     let shape = vec![number, channels, h, w];
     let mut data = zeros(&shape)?;
@@ -153,7 +158,8 @@ pub(super) fn pixel_shuffle(call: &Call<'_>) -> Tops {
     let [number, channels, height, width] = bottom.picture()?;
     let factor = settings.size("upscale_factor", 1)?;
     let square = factor.checked_mul(factor).filter(|&n| n > 0 && channels.is_multiple_of(n));
-    let square = square.ok_or_else(|| Fault::from(format!("a factor of {factor} over {channels} channels")))?;
+    let square =
+        square.ok_or_else(|| Fault::from(format!("a factor of {factor} over {channels} channels")))?;
     let shape = vec![number, channels / square, height * factor, width * factor];
     let mut data = zeros(&shape)?;
     for (at, x) in bottom.data.iter().enumerate() {

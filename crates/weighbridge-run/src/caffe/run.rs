@@ -75,7 +75,8 @@ fn walk<'a>(
             continue;
         }
         let at_fault = |fault: Fault| fault.at(&layer.node.name, layer.kind);
-        let bottom = |&value: &usize| values[value].clone().ok_or_else(|| at_fault("a bottom without a value".into()));
+        let bottom =
+            |&value: &usize| values[value].clone().ok_or_else(|| at_fault("a bottom without a value".into()));
         let bottoms = layer.bottoms.iter().map(bottom).collect::<Result<Vec<Blob>>>()?;
         let Rule::Computed(compute) = layer.rule else { continue };
         let call = Call { layer, bottoms, model, steps: &steps };

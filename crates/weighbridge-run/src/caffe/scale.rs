@@ -50,7 +50,11 @@ fn told(call: &Call<'_>, message: &'static str) -> Result<(usize, Vec<usize>), F
 }
 
 /// The values that are spread: the second bottom, or a blob of weights.
-fn spread(call: &Call<'_>, message: &'static str, otherwise: f32) -> Result<(Spread, Vec<f64>, Vec<usize>), Fault> {
+fn spread(
+    call: &Call<'_>,
+    message: &'static str,
+    otherwise: f32,
+) -> Result<(Spread, Vec<f64>, Vec<usize>), Fault> {
     let bottom = call.bottom(0)?;
     if let Some(second) = call.bottoms.get(1) {
         let axis = call.settings(message).int("axis", 1)?;

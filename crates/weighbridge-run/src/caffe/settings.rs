@@ -131,9 +131,7 @@ fn int(name: &str, value: &Value) -> Result<i64, Fault> {
         Value::Int(n) => Some(*n),
         _ => None,
     };
-    found
-        .filter(|n| i32::try_from(*n).is_ok())
-        .ok_or_else(|| odd(name, value, "a whole number of 32 bits"))
+    found.filter(|n| i32::try_from(*n).is_ok()).ok_or_else(|| odd(name, value, "a whole number of 32 bits"))
 }
 
 fn size(name: &str, value: &Value) -> Result<usize, Fault> {

@@ -2,8 +2,8 @@
 
 use super::call::{Call, Tops};
 use super::{
-    activation, arrange, convolution, data, deconvolution, dense, eltwise, normalize, pooling, reduce, resize,
-    scale, ssd,
+    activation, arrange, convolution, data, deconvolution, dense, eltwise, normalize, pooling, reduce,
+    resize, scale, ssd,
 };
 
 /// How a layer is treated.

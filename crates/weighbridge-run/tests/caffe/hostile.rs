@@ -18,12 +18,20 @@ fn settings_that_make_no_sense() {
         (format!("{conv} {{ num_output: 1 kernel_size: 1 stride: 0 }}"), "stride of 0"),
         (format!("{conv} {{ num_output: 1 kernel_size: 0 }}"), "kernel of 0"),
         (format!("{conv} {{ num_output: 0 kernel_size: 1 }}"), "num_output of 0"),
-        (format!("{conv} {{ num_output: 3 kernel_size: 1 group: 2 }}"), "2 groups of 2 channels and 3 outputs"),
+        (
+            format!("{conv} {{ num_output: 3 kernel_size: 1 group: 2 }}"),
+            "2 groups of 2 channels and 3 outputs",
+        ),
         (format!("{conv} {{ num_output: 3 kernel_size: 1 group: 0 }}"), "0 groups"),
         (format!("{conv} {{ num_output: 1 kernel_size: 1 axis: 7 }}"), "axis 7"),
         (format!("{conv} {{ num_output: 1 kernel_size: 1 pad: -1 }}"), "pad is -1"),
         (format!("{conv} {{ num_output: 1 kernel_size: 1 }}"), "no weights"),
-        (format!("{conv} {{ num_output: 1 kernel_size: 1 }} blobs {{ shape {{ dim: 3 }} data: 1 data: 2 data: 3 }}"), "[1, 2, 1, 1]"),
+        (
+            format!(
+                "{conv} {{ num_output: 1 kernel_size: 1 }} blobs {{ shape {{ dim: 3 }} data: 1 data: 2 data: 3 }}"
+            ),
+            "[1, 2, 1, 1]",
+        ),
         ("type: 'Pooling' pooling_param { kernel_size: 2 stride: 0 }".into(), "stride of [0, 0]"),
         ("type: 'Pooling' pooling_param { kernel_size: 2 pad: 2 }".into(), "padding of [2, 2]"),
         ("type: 'Pooling' pooling_param { kernel_size: 9 }".into(), "a window of 9"),

@@ -26,7 +26,9 @@ fn check_tops(kind: &str, settings: &str, bottoms: Bottoms<'_>, tops: Bottoms<'_
     for (name, (shape, expected)) in ["y", "z"].iter().zip(tops) {
         let (have, values) = value(&text, &inputs, name).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(have, *shape, "{kind} {settings}");
-        let close = |(x, y): (&f64, &f64)| x == y || (x - y).abs() <= 1e-6 * y.abs().max(1.0) || x.is_nan() && y.is_nan();
+        let close = |(x, y): (&f64, &f64)| {
+            x == y || (x - y).abs() <= 1e-6 * y.abs().max(1.0) || x.is_nan() && y.is_nan()
+        };
         assert!(
             values.len() == expected.len() && values.iter().zip(*expected).all(close),
             "{kind} {settings}: {values:?}, not {expected:?}"
@@ -60,7 +62,13 @@ fn convolutions() {
     // Two groups of one channel each, without a bias.
     let groups = "convolution_param { num_output: 2 kernel_size: 1 group: 2 bias_term: false }";
     let weights = blob(&[2, 1, 1, 1], &[2., 3.]);
-    check("Convolution", &format!("{groups}{weights}"), &[(&[1, 2, 1, 1], &[5., 7.])], &[1, 2, 1, 1], &[10., 21.]);
+    check(
+        "Convolution",
+        &format!("{groups}{weights}"),
+        &[(&[1, 2, 1, 1], &[5., 7.])],
+        &[1, 2, 1, 1],
+        &[10., 21.],
+    );
     let depthwise = "convolution_param { num_output: 2 kernel_size: 1 bias_term: false }";
     check(
         "ConvolutionDepthwise",
@@ -72,7 +80,13 @@ fn convolutions() {
     // One spatial dimension, and three.
     let line = "convolution_param { num_output: 1 kernel_size: 2 bias_term: false }";
     let weights = blob(&[1, 1, 2], &[1., -1.]);
-    check("Convolution", &format!("{line}{weights}"), &[(&[1, 1, 3], &[1., 4., 9.])], &[1, 1, 2], &[-3., -5.]);
+    check(
+        "Convolution",
+        &format!("{line}{weights}"),
+        &[(&[1, 1, 3], &[1., 4., 9.])],
+        &[1, 1, 2],
+        &[-3., -5.],
+    );
     let cube = blob(&[1, 1, 2, 2, 2], &[1.; 8]);
     let eight = &[1., 2., 3., 4., 5., 6., 7., 8.];
     check("Convolution", &format!("{line}{cube}"), &[(&[1, 1, 2, 2, 2], eight)], &[1, 1, 1, 1, 1], &[36.]);
@@ -116,7 +130,13 @@ fn deconvolutions() {
     );
     let groups = "convolution_param { num_output: 2 kernel_size: 1 group: 2 bias_term: false }";
     let weights = blob(&[2, 1, 1, 1], &[2., 3.]);
-    check("Deconvolution", &format!("{groups}{weights}"), &[(&[1, 2, 1, 1], &[5., 7.])], &[1, 2, 1, 1], &[10., 21.]);
+    check(
+        "Deconvolution",
+        &format!("{groups}{weights}"),
+        &[(&[1, 2, 1, 1], &[5., 7.])],
+        &[1, 2, 1, 1],
+        &[10., 21.],
+    );
 }
 
 #[test]
@@ -167,7 +187,8 @@ fn matrices() {
         &[1., 2., 2., 4.],
     );
     // The four sizes that old files have.
-    let old = " blobs { num: 1 channels: 1 height: 2 width: 3 data: 1 data: 0 data: 1 data: 0 data: 1 data: 0 }";
+    let old =
+        " blobs { num: 1 channels: 1 height: 2 width: 3 data: 1 data: 0 data: 1 data: 0 data: 1 data: 0 }";
     check("InnerProduct", &format!("{told} bias_term: false }}{old}"), bottom, &[1, 2], &[4., 2.]);
     let table = blob(&[3, 2], &[1., 2., 3., 4., 5., 6.]);
     let embed = format!("embed_param {{ input_dim: 3 num_output: 2 bias_term: false }}{table}");
@@ -182,7 +203,13 @@ fn scales() {
     let exact = format!("batch_norm_param {{ eps: 0 }}{sums}");
     check("BatchNorm", &exact, four, &[1, 2, 1, 2], &[0., 0.5, 0., 1. / 3.]);
     let empty = blob(&[2], &[2., 6.]) + &blob(&[2], &[8., 18.]) + &blob(&[1], &[0.]);
-    check("BatchNorm", &format!("batch_norm_param {{ eps: 1 }}{empty}"), four, &[1, 2, 1, 2], &[1., 2., 3., 4.]);
+    check(
+        "BatchNorm",
+        &format!("batch_norm_param {{ eps: 1 }}{empty}"),
+        four,
+        &[1, 2, 1, 2],
+        &[1., 2., 3., 4.],
+    );
     let own = format!("batch_norm_param {{ eps: 0 use_global_stats: false }}{sums}");
     check("BatchNorm", &own, four, &[1, 2, 1, 2], &[-1., 1., -1., 1.]);
     let factors = blob(&[2], &[2., -1.]);
@@ -214,7 +241,8 @@ fn normalizations() {
     let mean = "mvn_param { across_channels: true normalize_variance: false }";
     check("MVN", mean, four, &[1, 2, 1, 2], &[-1.5, -0.5, 0.5, 1.5]);
     let two = &[(&[1, 2, 1, 1][..], &[3., 4.][..])];
-    let each = format!("norm_param {{ across_spatial: false channel_shared: false }}{}", blob(&[2], &[5., 10.]));
+    let each =
+        format!("norm_param {{ across_spatial: false channel_shared: false }}{}", blob(&[2], &[5., 10.]));
     check("Normalize", &each, two, &[1, 2, 1, 1], &[3., 8.]);
     // eps is within the root: 25 + 11 = 36.
     let all = format!("norm_param {{ eps: 11 }}{}", blob(&[], &[6.]));
@@ -257,18 +285,28 @@ fn activations() {
 
 #[test]
 fn combinations() {
-    let (a, b, c): ((&[u64], &[f64]), _, _) = ((&[1, 2], &[1., 2.]), (&[1, 2][..], &[3., 5.][..]), (&[1, 2][..], &[7., 1.][..]));
+    let (a, b, c): ((&[u64], &[f64]), _, _) =
+        ((&[1, 2], &[1., 2.]), (&[1, 2][..], &[3., 5.][..]), (&[1, 2][..], &[7., 1.][..]));
     check("Eltwise", "", &[a, b, c], &[1, 2], &[11., 8.]);
     check("Eltwise", "eltwise_param { operation: PROD }", &[a, b, c], &[1, 2], &[21., 10.]);
     check("Eltwise", "eltwise_param { operation: MAX }", &[a, b, c], &[1, 2], &[7., 5.]);
     check("Eltwise", "eltwise_param { coeff: 2 coeff: -1 }", &[a, b], &[1, 2], &[-1., -1.]);
-    let (scale, x, y) = ((&[1, 2][..], &[2., 3.][..]), (&[1, 2, 1, 1][..], &[1., 1.][..]), (&[1, 2, 1, 1][..], &[5., 5.][..]));
+    let (scale, x, y) = (
+        (&[1, 2][..], &[2., 3.][..]),
+        (&[1, 2, 1, 1][..], &[1., 1.][..]),
+        (&[1, 2, 1, 1][..], &[5., 5.][..]),
+    );
     check("Axpy", "", &[scale, x, y], &[1, 2, 1, 1], &[7., 8.]);
     check("Concat", "", &[a, b], &[1, 4], &[1., 2., 3., 5.]);
     check("Concat", "concat_param { axis: 0 }", &[a, b], &[2, 2], &[1., 2., 3., 5.]);
     let four = &[(&[1, 4][..], &[1., 2., 3., 4.][..])];
     check_tops("Slice", "", four, &[(&[1, 2], &[1., 2.]), (&[1, 2], &[3., 4.])]);
-    check_tops("Slice", "slice_param { slice_point: 1 }", four, &[(&[1, 1], &[1.]), (&[1, 3], &[2., 3., 4.])]);
+    check_tops(
+        "Slice",
+        "slice_param { slice_point: 1 }",
+        four,
+        &[(&[1, 1], &[1.]), (&[1, 3], &[2., 3., 4.])],
+    );
     check_tops("Split", "", four, &[four[0], four[0]]);
 }
 
@@ -279,7 +317,13 @@ fn arrangements() {
     check("Flatten", "", six, &[1, 6], same);
     check("Flatten", "flatten_param { axis: 0 end_axis: 1 }", six, &[2, 3], same);
     check("Reshape", "reshape_param { shape { dim: 0 dim: 3 dim: -1 } }", six, &[1, 3, 2], same);
-    check("Reshape", "reshape_param { shape { dim: 3 dim: 1 } axis: 1 num_axes: 1 }", &[(&[1, 3, 2], same)], &[1, 3, 1, 2], same);
+    check(
+        "Reshape",
+        "reshape_param { shape { dim: 3 dim: 1 } axis: 1 num_axes: 1 }",
+        &[(&[1, 3, 2], same)],
+        &[1, 3, 1, 2],
+        same,
+    );
     check("Reshape", "reshape_param { shape { dim: 1 } axis: -1 num_axes: 0 }", six, &[1, 2, 3, 1], same);
     check("Permute", "permute_param { order: 0 order: 2 }", six, &[1, 3, 2], &[1., 4., 2., 5., 3., 6.]);
     let like = (&[1, 1, 1][..], &[0.][..]);
@@ -302,9 +346,21 @@ fn sizes() {
     let block = &[(&[1, 1, 1, 2][..], &[1., 2.][..])];
     check("Upsample", "upsample_param { scale: 2 }", block, &[1, 1, 2, 4], &[1., 1., 2., 2., 1., 1., 2., 2.]);
     let mask = (&[1, 1, 1, 2][..], &[3., 5.][..]);
-    check("Upsample", "upsample_param { scale: 2 }", &[block[0], mask], &[1, 1, 2, 4], &[0., 0., 0., 1., 0., 2., 0., 0.]);
+    check(
+        "Upsample",
+        "upsample_param { scale: 2 }",
+        &[block[0], mask],
+        &[1, 1, 2, 4],
+        &[0., 0., 0., 1., 0., 2., 0., 0.],
+    );
     let shuffled = &[(&[1, 4, 1, 1][..], &[1., 2., 3., 4.][..])];
-    check("PixelShuffle", "pixel_shuffle_param { upscale_factor: 2 }", shuffled, &[1, 1, 2, 2], &[1., 2., 3., 4.]);
+    check(
+        "PixelShuffle",
+        "pixel_shuffle_param { upscale_factor: 2 }",
+        shuffled,
+        &[1, 1, 2, 2],
+        &[1., 2., 3., 4.],
+    );
     check("Reorg", "reorg_param { stride: 2 reverse: true }", shuffled, &[1, 1, 2, 2], &[1., 2., 3., 4.]);
     let sixteen: Vec<f64> = (0..16).map(f64::from).collect();
     // Darknet reads 4 channels of 2 by 2 as one of 4 by 4.
@@ -322,7 +378,13 @@ fn reductions() {
     check("ArgMax", "", six, &[2, 1, 1], &[2., 1.]);
     check("ArgMax", "argmax_param { axis: 1 }", six, &[2, 1], &[2., 1.]);
     check("ArgMax", "argmax_param { axis: 1 out_max_val: true }", six, &[2, 1], &[3., 5.]);
-    check("ArgMax", "argmax_param { top_k: 2 out_max_val: true }", six, &[2, 2, 2], &[2., 0., 3., 1., 1., 0., 5., 4.]);
+    check(
+        "ArgMax",
+        "argmax_param { top_k: 2 out_max_val: true }",
+        six,
+        &[2, 2, 2],
+        &[2., 0., 3., 1., 1., 0., 5., 4.],
+    );
     // Of equal ones the later.
     check("ArgMax", "", &[(&[1, 3], &[1., 1., 0.])], &[1, 1, 1], &[1.]);
 }
@@ -335,7 +397,12 @@ fn boxes() {
     let told = "prior_box_param { min_size: 4 max_size: 9 aspect_ratio: 4 variance: 0.5 }";
     let mut expected = Vec::new();
     for (w, h) in [(4., 4.), (6., 6.), (8., 2.), (2., 8.)] {
-        expected.extend([(10. - w / 2.) / 20., (5. - h / 2.) / 10., (10. + w / 2.) / 20., (5. + h / 2.) / 10.]);
+        expected.extend([
+            (10. - w / 2.) / 20.,
+            (5. - h / 2.) / 10.,
+            (10. + w / 2.) / 20.,
+            (5. + h / 2.) / 10.,
+        ]);
     }
     expected.extend([0.5; 16]);
     check("PriorBox", told, &[map, picture], &[1, 2, 16], &expected);
@@ -343,7 +410,10 @@ fn boxes() {
     // Three priors, of which the first two are the same, and two classes beside the background.
     let offsets = (&[1, 12][..], &[0.; 12][..]);
     let scores = (&[1, 9][..], &[0.1, 0.9, 0.2, 0.1, 0.8, 0.3, 0.1, 0.7, 0.0][..]);
-    let priors = [0., 0., 0.5, 0.5, 0., 0., 0.5, 0.5, 0.5, 0.5, 1., 1.].into_iter().chain([0.1; 12]).collect::<Vec<_>>();
+    let priors = [0., 0., 0.5, 0.5, 0., 0., 0.5, 0.5, 0.5, 0.5, 1., 1.]
+        .into_iter()
+        .chain([0.1; 12])
+        .collect::<Vec<_>>();
     let settings = |more: &str| {
         format!(
             "detection_output_param {{ num_classes: 3 code_type: CENTER_SIZE confidence_threshold: 0.25 \
@@ -352,9 +422,27 @@ fn boxes() {
     };
     let first = f64::from(0.9f32);
     let all = [
-        0., 1., first, 0., 0., 0.5, 0.5, //
-        0., 1., f64::from(0.7f32), 0.5, 0.5, 1., 1., //
-        0., 2., f64::from(0.3f32), 0., 0., 0.5, 0.5,
+        0.,
+        1.,
+        first,
+        0.,
+        0.,
+        0.5,
+        0.5, //
+        0.,
+        1.,
+        f64::from(0.7f32),
+        0.5,
+        0.5,
+        1.,
+        1., //
+        0.,
+        2.,
+        f64::from(0.3f32),
+        0.,
+        0.,
+        0.5,
+        0.5,
     ];
     let bottoms = [offsets, scores, (&[1, 2, 12][..], priors.as_slice())];
     check("DetectionOutput", &settings(""), &bottoms, &[1, 1, 3, 7], &all);

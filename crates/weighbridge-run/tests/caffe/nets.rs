@@ -13,7 +13,8 @@ const IN_PLACE: &str = "
 #[test]
 fn the_last_value_of_a_blob_is_called_like_it() {
     let face = Interface::of(&net(IN_PLACE)).unwrap();
-    let names: Vec<&str> = face.steps.iter().flat_map(|step| step.values.iter().map(String::as_str)).collect();
+    let names: Vec<&str> =
+        face.steps.iter().flat_map(|step| step.values.iter().map(String::as_str)).collect();
     assert_eq!(names, ["y@p", "y@q", "y"]);
     assert_eq!((face.outputs.as_slice(), face.inputs[0].name.as_str()), (["y".to_owned()].as_slice(), "x"));
     let input = [("x", array(&[1, 2], &[1., 2.]))];

@@ -24,7 +24,8 @@ const CODES: [&str; 3] = ["CORNER", "CENTER_SIZE", "CORNER_SIZE"];
 impl Code {
     /// The box that `offsets` make of `prior`.
     fn decode(self, prior: Box4, variance: Box4, offsets: Box4) -> Result<Box4, Fault> {
-        let o: Box4 = std::array::from_fn(|i| if self.encoded { offsets[i] } else { variance[i] * offsets[i] });
+        let o: Box4 =
+            std::array::from_fn(|i| if self.encoded { offsets[i] } else { variance[i] * offsets[i] });
         if self.kind == 0 {
             return Ok(std::array::from_fn(|i| prior[i] + o[i]));
         }
@@ -125,7 +126,13 @@ pub(in super::super) fn detection_output(call: &Call<'_>) -> Tops {
         let offsets = &offsets.data[image * count * places * 4..][..count * places * 4];
         let scores = &scores.data[image * count * classes..][..count * classes];
         let boxes_of = |place: usize| -> Result<Vec<Box4>, Fault> {
-            let one = |i| code.decode(four(&priors.data, i), four(&priors.data, count + i), four(offsets, i * places + place));
+            let one = |i| {
+                code.decode(
+                    four(&priors.data, i),
+                    four(&priors.data, count + i),
+                    four(offsets, i * places + place),
+                )
+            };
             (0..count).map(one).collect()
         };
         let common = if shared { Some(boxes_of(0)?) } else { None };
