@@ -6,10 +6,10 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 use weighbridge_convert::into::Rule;
 use weighbridge_convert::{CastOptions, Moved, Rename, Transfer, rename_map};
+use weighbridge_graph::lower::{Choice, Lowered};
 use weighbridge_formats::{
     Carry, Change, FORMATS, Format, Plan, ReadOptions, WriteOptions, by_id, check_target, open,
 };
-use weighbridge_graph::lower::{Choice, Lowered};
 use weighbridge_measure::{Options, measure, sha256};
 use weighbridge_model::{DType, Error, Model, Result, Role, Tensor};
 use weighbridge_report::table::clean;
@@ -325,8 +325,7 @@ impl Account {
     fn with(mut self, told: Told, written: &Model) -> Self {
         let altered: HashSet<&str> = told.changed.iter().map(|(name, _)| name.as_str()).collect();
         let constants = written.tensors.iter().filter(|t| t.role == Role::Constant).map(|t| t.name.as_str());
-        let constants: HashSet<&str> =
-            if told.choices.is_empty() { HashSet::new() } else { constants.collect() };
+        let constants: HashSet<&str> = if told.choices.is_empty() { HashSet::new() } else { constants.collect() };
         self.plan.added.extend(
             self.kept
                 .iter()
@@ -390,11 +389,8 @@ impl Account {
                 text += &format!("{head:7}  and {more} more (--json lists all)\n");
             }
         }
-        let choices: Vec<Change> = self
-            .choices
-            .iter()
-            .map(|c| Change::new(format!("{} ({})", c.layer, c.kind), &c.choice))
-            .collect();
+        let choices: Vec<Change> =
+            self.choices.iter().map(|c| Change::new(format!("{} ({})", c.layer, c.kind), &c.choice)).collect();
         for (choice, layers) in by_reason(&choices) {
             text += &format!("chosen   {}: {}\n", clean(&named(&layers)), clean(choice));
         }

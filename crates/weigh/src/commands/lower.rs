@@ -61,8 +61,6 @@ fn mean_image(path: &str) -> Result<Tensor> {
     let model = open(&[std::path::Path::new(path)], None, &ReadOptions::default())?;
     match model.tensors.as_slice() {
         [mean] => Ok(mean.clone()),
-        tensors => {
-            Err(Error::Usage { what: format!("{path} has {} tensors, where a mean is one", tensors.len()) })
-        }
+        tensors => Err(Error::Usage { what: format!("{path} has {} tensors, where a mean is one", tensors.len()) }),
     }
 }

@@ -39,10 +39,7 @@ impl<'a> Lexer<'a> {
         let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
         let begun = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         let column = 1 + String::from_utf8_lossy(&before[begun..]).chars().count();
-        Error::malformed(
-            self.source.place(self.start as u64),
-            format!("line {line}, column {column}: {what}"),
-        )
+        Error::malformed(self.source.place(self.start as u64), format!("line {line}, column {column}: {what}"))
     }
 
     fn peek(&self) -> Option<u8> {

@@ -135,8 +135,7 @@ pub(super) fn hard_sigmoid(job: &mut Job<'_, '_>) -> Result<()> {
     let alpha = layer.float(message, "alpha", if short { 1.0 / 6.0 } else { 0.2 })?;
     let beta = layer.float(message, "beta", 0.5)?;
     job.choose(format!("clip({}*x + {}, 0, 1): no layer of BVLC's", alpha as f32, beta as f32));
-    let y =
-        job.unary("HardSigmoid", x, vec![("alpha", Value::Float(alpha)), ("beta", Value::Float(beta))])?;
+    let y = job.unary("HardSigmoid", x, vec![("alpha", Value::Float(alpha)), ("beta", Value::Float(beta))])?;
     job.finish(0, y)
 }
 

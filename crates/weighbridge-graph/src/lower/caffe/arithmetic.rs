@@ -81,9 +81,7 @@ pub(super) fn eltwise(job: &mut Job<'_, '_>) -> Result<()> {
     }
     if !factors.is_empty() && (factors.len() != job.bottoms.len() || operation == "PROD") {
         let n = factors.len();
-        return Err(
-            layer.malformed(format!("{n} coefficients for {operation} of {} bottoms", job.bottoms.len()))
-        );
+        return Err(layer.malformed(format!("{n} coefficients for {operation} of {} bottoms", job.bottoms.len())));
     }
     let op = match operation {
         "PROD" => "Mul",
@@ -122,8 +120,7 @@ pub(super) fn scale(job: &mut Job<'_, '_>) -> Result<()> {
     let bias = job.layer.flag(SETTINGS, "bias_term", false)?;
     let two = job.bottoms.len() > 1;
     job.blobs(usize::from(!two) + usize::from(bias))?;
-    let (factor, size, wide) =
-        operand(job, SETTINGS, Asked { index: 0, shape: &[], filler: (SETTINGS, "filler"), otherwise: 1.0 })?;
+    let (factor, size, wide) = operand(job, SETTINGS, Asked { index: 0, shape: &[], filler: (SETTINGS, "filler"), otherwise: 1.0 })?;
     let mut y = job.binary("Mul", x, factor)?;
     if bias {
         let index = usize::from(!two);
@@ -139,8 +136,7 @@ pub(super) fn bias(job: &mut Job<'_, '_>) -> Result<()> {
     const SETTINGS: &str = "bias_param";
     let x = job.bottom(0)?;
     job.blobs(usize::from(job.bottoms.len() == 1))?;
-    let (shift, ..) =
-        operand(job, SETTINGS, Asked { index: 0, shape: &[], filler: (SETTINGS, "filler"), otherwise: 0.0 })?;
+    let (shift, ..) = operand(job, SETTINGS, Asked { index: 0, shape: &[], filler: (SETTINGS, "filler"), otherwise: 0.0 })?;
     let y = job.binary("Add", x, shift)?;
     job.finish(0, y)
 }
@@ -160,9 +156,7 @@ fn operand(job: &mut Job<'_, '_>, settings: &str, asked: Asked<'_>) -> Result<(V
     let end = match axes {
         -1 => shape.len(),
         n if n >= 0 && start + n as usize <= shape.len() => start + n as usize,
-        n => {
-            return Err(layer.malformed(format!("{n} axes from {start} on, of a bottom with {}", shape.len())));
-        }
+        n => return Err(layer.malformed(format!("{n} axes from {start} on, of a bottom with {}", shape.len()))),
     };
     let size = shape[start..end].to_vec();
     let mut wide = size.clone();
@@ -221,19 +215,13 @@ pub(super) fn arg_max(job: &mut Job<'_, '_>) -> Result<()> {
     job.choose("of equal elements the last counts first, as in Caffe");
     // TopK takes the first of equal ones: turned round, that is the last.
     sizes[axis] = length;
-    let [from, to, along, step] =
-        [("starts", -1), ("ends", i64::MIN + 1), ("axes", axis as i64), ("steps", -1)]
-            .map(|(name, n)| job.integers(name, &[n]));
+    let [from, to, along, step] = [("starts", -1), ("ends", i64::MIN + 1), ("axes", axis as i64), ("steps", -1)]
+        .map(|(name, n)| job.integers(name, &[n]));
     let turned = job.emit("Slice", &[x, from?, to?, along?, step?], vec![], sizes.clone())?;
     sizes[axis] = most;
     let k = job.dims("k", &[most])?;
     let attributes = vec![("axis", Value::Int(axis as i64))];
-    let found = job.emit_many(
-        "TopK",
-        &[turned, k],
-        attributes,
-        vec![(F32, Some(sizes.clone())), (I64, Some(sizes.clone()))],
-    )?;
+    let found = job.emit_many("TopK", &[turned, k], attributes, vec![(F32, Some(sizes.clone())), (I64, Some(sizes.clone()))])?;
     let index = |job: &mut Job<'_, '_>| -> Result<ValueId> {
         let last = job.integers("last", &[length as i64 - 1])?;
         let index = job.emit_as("Sub", &[last, found[1]], vec![], I64, Some(sizes.clone()))?;

@@ -174,10 +174,7 @@ pub(super) fn crop(job: &mut Job<'_, '_>) -> Result<()> {
     for (axis, offset) in (start..).zip(offsets) {
         let end = offset.saturating_add(like[axis]);
         if end > shape[axis] {
-            let what = format!(
-                "axis {axis} has {}, and {} are to be left from {offset} on",
-                shape[axis], like[axis]
-            );
+            let what = format!("axis {axis} has {}, and {} are to be left from {offset} on", shape[axis], like[axis]);
             return Err(layer.malformed(what));
         }
         x = job.slice(x, axis, offset, end)?;

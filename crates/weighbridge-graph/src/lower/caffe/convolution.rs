@@ -25,16 +25,11 @@ impl Windows {
             let given = layer.sizes(SETTINGS, name)?;
             let two = match (h?, w?) {
                 (None, None) => None,
-                (h, w) if axes == 2 => {
-                    Some([h, w].map(|n| n.and_then(|n| u64::try_from(n).ok()).or(otherwise)))
-                }
+                (h, w) if axes == 2 => Some([h, w].map(|n| n.and_then(|n| u64::try_from(n).ok()).or(otherwise))),
                 _ => return Err(layer.malformed(format!("{name}_h and {name}_w, with {axes} spatial axes"))),
             };
             if let Some(two) = two {
-                return two
-                    .into_iter()
-                    .map(|n| n.ok_or_else(|| layer.malformed("a kernel without a size")))
-                    .collect();
+                return two.into_iter().map(|n| n.ok_or_else(|| layer.malformed("a kernel without a size"))).collect();
             }
             match (given.as_slice(), otherwise) {
                 ([], Some(otherwise)) => Ok(vec![otherwise; axes]),
@@ -42,8 +37,7 @@ impl Windows {
                 ([one], _) => Ok(vec![*one; axes]),
                 (several, _) if several.len() == axes => Ok(several.to_vec()),
                 (several, _) => {
-                    Err(layer
-                        .malformed(format!("{name} has {} sizes, for {axes} spatial axes", several.len())))
+                    Err(layer.malformed(format!("{name} has {} sizes, for {axes} spatial axes", several.len())))
                 }
             }
         };
@@ -57,8 +51,7 @@ impl Windows {
             pad,
             dilation: each("dilation", "", "", Some(1))?,
         };
-        let zero =
-            [&windows.kernel, &windows.stride, &windows.dilation].into_iter().flatten().any(|&n| n == 0);
+        let zero = [&windows.kernel, &windows.stride, &windows.dilation].into_iter().flatten().any(|&n| n == 0);
         if zero { Err(layer.malformed("a kernel, stride or dilation of 0")) } else { Ok(windows) }
     }
 
@@ -70,10 +63,7 @@ impl Windows {
     fn output(&self, i: usize, size: u64, transposed: bool) -> Option<u64> {
         let padding = self.pad[i].checked_mul(2)?;
         let size = match transposed {
-            true => self.stride[i]
-                .checked_mul(size.checked_sub(1)?)?
-                .checked_add(self.extent(i))?
-                .checked_sub(padding)?,
+            true => self.stride[i].checked_mul(size.checked_sub(1)?)?.checked_add(self.extent(i))?.checked_sub(padding)?,
             false => size.checked_add(padding)?.checked_sub(self.extent(i))? / self.stride[i] + 1,
         };
         Some(size).filter(|&n| n > 0)
@@ -83,8 +73,7 @@ impl Windows {
         let each = |(i, &size): (usize, &u64)| {
             self.output(i, size, transposed).ok_or_else(|| {
                 let (extent, pad) = (self.extent(i), self.pad[i]);
-                job.layer
-                    .malformed(format!("a kernel that reaches {extent}, on a size of {size} padded by {pad}"))
+                job.layer.malformed(format!("a kernel that reaches {extent}, on a size of {size} padded by {pad}"))
             })
         };
         sizes.iter().enumerate().map(each).collect()
@@ -132,8 +121,7 @@ fn linear(job: &mut Job<'_, '_>, transposed: bool) -> Result<()> {
     }
     let bias = layer.flag(SETTINGS, "bias_term", true)?;
     job.blobs(1 + usize::from(bias))?;
-    let mut weight =
-        if transposed { vec![channels, outputs / group] } else { vec![outputs, channels / group] };
+    let mut weight = if transposed { vec![channels, outputs / group] } else { vec![outputs, channels / group] };
     weight.extend(&windows.kernel);
     let asked = Asked { index: 0, shape: &weight, filler: (SETTINGS, "weight_filler"), otherwise: 0.0 };
     let mut weights = vec![job.weight(&asked, &weight)?];
@@ -194,8 +182,9 @@ pub(super) fn im2col(job: &mut Job<'_, '_>) -> Result<()> {
     weight.extend(&windows.kernel);
     job.computed(&[outputs, places])?;
     let sizes = windows.outputs(job, spatial, false)?;
-    let ones: Vec<f32> =
-        (0..outputs * places).map(|i| if i / places % places == i % places { 1.0 } else { 0.0 }).collect();
+    let ones: Vec<f32> = (0..outputs * places)
+        .map(|i| if i / places % places == i % places { 1.0 } else { 0.0 })
+        .collect();
     let weights = [job.floats("picks", &weight, &ones)?];
     let mut attributes = windows.attributes();
     attributes.push(("group", Value::Int(channels as i64)));

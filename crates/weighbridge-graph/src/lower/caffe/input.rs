@@ -53,9 +53,7 @@ fn shapes(job: &Job<'_, '_>, message: &str) -> Result<Vec<Vec<u64>>> {
 pub(super) fn input(job: &mut Job<'_, '_>) -> Result<()> {
     let shapes = match shapes(job, "input_param") {
         // A shape that the user gives instead need not make sense.
-        Err(_) if job.layer.tops.iter().all(|t| job.work.given.iter().any(|(name, _)| name == t)) => {
-            Vec::new()
-        }
+        Err(_) if job.layer.tops.iter().all(|t| job.work.given.iter().any(|(name, _)| name == t)) => Vec::new(),
         shapes => shapes?,
     };
     for i in 0..job.tops.len() {
@@ -68,8 +66,7 @@ pub(super) fn input(job: &mut Job<'_, '_>) -> Result<()> {
 /// MemoryData: images and a label for each.
 pub(super) fn memory(job: &mut Job<'_, '_>) -> Result<()> {
     const SETTINGS: &str = "memory_data_param";
-    let [n, c, h, w] =
-        ["batch_size", "channels", "height", "width"].map(|name| job.layer.count(SETTINGS, name));
+    let [n, c, h, w] = ["batch_size", "channels", "height", "width"].map(|name| job.layer.count(SETTINGS, name));
     let shape = vec![n?, c?, h?, w?];
     let batch = vec![shape[0]];
     for i in 0..job.tops.len() {
@@ -96,7 +93,13 @@ pub(super) fn dummy(job: &mut Job<'_, '_>) -> Result<()> {
         let fields = ["num", "channels", "height", "width"].map(|name| job.layer.sizes(SETTINGS, name));
         let [n, c, h, w] = fields;
         let (n, c, h, w) = (n?, c?, h?, w?);
-        shapes = n.iter().zip(&c).zip(&h).zip(&w).map(|(((&n, &c), &h), &w)| vec![n, c, h, w]).collect();
+        shapes = n
+            .iter()
+            .zip(&c)
+            .zip(&h)
+            .zip(&w)
+            .map(|(((&n, &c), &h), &w)| vec![n, c, h, w])
+            .collect();
     }
     let fillers = job.layer.each(SETTINGS, "data_filler");
     for i in 0..job.tops.len() {
@@ -108,10 +111,7 @@ pub(super) fn dummy(job: &mut Job<'_, '_>) -> Result<()> {
         let top = job.tops[i];
         match job.work.shapes.get(&top).cloned() {
             Some(shape) if kind == "constant" => {
-                job.choose(format!(
-                    "'{}' is an input, {value} everywhere unless it is given",
-                    job.layer.tops[i]
-                ));
+                job.choose(format!("'{}' is an input, {value} everywhere unless it is given", job.layer.tops[i]));
                 constant(job, top, shape, value)?;
             }
             _ => job.choose(format!("'{}' is an input; Caffe fills it by '{kind}'", job.layer.tops[i])),

@@ -50,9 +50,7 @@ fn flat(name: &str, value: &Value, attributes: &mut Vec<(String, Attribute)>) {
         }
         Value::List(items) => {
             let numbers = items.iter().all(|v| matches!(v, Value::Int(_) | Value::Float(_)));
-            let same = items
-                .windows(2)
-                .all(|pair| std::mem::discriminant(&pair[0]) == std::mem::discriminant(&pair[1]));
+            let same = items.windows(2).all(|pair| std::mem::discriminant(&pair[0]) == std::mem::discriminant(&pair[1]));
             match items.first() {
                 Some(Value::Int(_) | Value::Float(_) | Value::Str(_)) if same => value.clone(),
                 Some(_) if numbers => {

@@ -21,35 +21,10 @@ const OLD_NAMES: &[(&str, &str)] = &[
 
 /// Settings that do not bear on what a trained layer computes.
 const IDLE: &[&str] = &[
-    "name",
-    "type",
-    "param",
-    "include",
-    "exclude",
-    "phase",
-    "loss_weight",
-    "propagate_down",
-    "blobs_lr",
-    "weight_decay",
-    "blob_share_mode",
-    "weight_filler",
-    "bias_filler",
-    "filler",
-    "scale_filler",
-    "engine",
-    "force_nd_im2col",
-    "moving_average_fraction",
-    "dropout_ratio",
-    "scale_train",
-    "stable_prod_grad",
-    "dropout_param",
-    "save_output_param",
-    "visualize",
-    "visualize_threshold",
-    "save_file",
-    "loss_param",
-    "debug_info",
-    "cudnn_convolution_algo_seeker",
+    "name", "type", "param", "include", "exclude", "phase", "loss_weight", "propagate_down", "blobs_lr", "weight_decay",
+    "blob_share_mode", "weight_filler", "bias_filler", "filler", "scale_filler", "engine", "force_nd_im2col",
+    "moving_average_fraction", "dropout_ratio", "scale_train", "stable_prod_grad", "dropout_param", "save_output_param",
+    "visualize", "visualize_threshold", "save_file", "loss_param", "debug_info", "cudnn_convolution_algo_seeker",
 ]; // fmt: skip
 
 /// A layer of a net.
@@ -225,10 +200,9 @@ impl<'a> Layer<'a> {
     /// An axis of `rank`, where negative ones count from the end.
     pub(super) fn axis(&self, axis: i64, rank: usize) -> Result<usize> {
         let from_end = if axis < 0 { axis + rank as i64 } else { axis };
-        usize::try_from(from_end)
-            .ok()
-            .filter(|&a| a < rank)
-            .ok_or_else(|| self.malformed(format!("axis {axis}, where the bottom has {rank} of them")))
+        usize::try_from(from_end).ok().filter(|&a| a < rank).ok_or_else(|| {
+            self.malformed(format!("axis {axis}, where the bottom has {rank} of them"))
+        })
     }
 
     /// Settings that no rule has looked at, and that are not known to be idle.

@@ -26,7 +26,9 @@ mod work;
 
 use std::collections::{HashMap, HashSet};
 
-use weighbridge_model::{DType, Dim, Error, Graph, Model, Program, Result, TensorId, ValueId};
+use weighbridge_model::{
+    DType, Dim, Error, Graph, Model, Program, Result, TensorId, ValueId,
+};
 
 use super::{Choice, Lowered};
 use crate::build::Builder;
@@ -90,8 +92,7 @@ pub fn lower(model: &Model, options: &Options) -> Result<Lowered> {
         findings: model.findings.clone(),
         ..Model::default()
     };
-    let mut made =
-        Graph { name: named(&graph.name), opsets: vec![(String::new(), OPSET)], ..Graph::default() };
+    let mut made = Graph { name: named(&graph.name), opsets: vec![(String::new(), OPSET)], ..Graph::default() };
     let mut work = Work {
         source: model,
         build: Builder::new(&mut lowered, &mut made),
@@ -143,10 +144,7 @@ fn unknown(net: &Net<'_>, options: &Options) -> Result<bool> {
         return Ok(!unknown.is_empty());
     }
     let reason = |layer: &&Layer<'_>| {
-        (
-            layer.name().to_owned(),
-            format!("type {}, which has no equal in ONNX that is known here", layer.kind),
-        )
+        (layer.name().to_owned(), format!("type {}, which has no equal in ONNX that is known here", layer.kind))
     };
     Err(Error::Refused {
         what: "layers that cannot be expressed".into(),
@@ -161,11 +159,9 @@ fn unknown(net: &Net<'_>, options: &Options) -> Result<bool> {
 fn outside(work: &mut Work<'_>, graph: &Graph, net: &Net<'_>, options: &Options) {
     for &(version, id) in &net.inputs {
         let value = graph.value(id);
-        let asked =
-            options.inputs.iter().find(|(name, _)| *name == value.name).map(|(_, shape)| shape.clone());
+        let asked = options.inputs.iter().find(|(name, _)| *name == value.name).map(|(_, shape)| shape.clone());
         let known = |dim: &Dim| if let Dim::Known(n) = dim { Some(*n) } else { None };
-        let stated =
-            value.shape.as_ref().and_then(|dims| dims.iter().map(known).collect::<Option<Vec<u64>>>());
+        let stated = value.shape.as_ref().and_then(|dims| dims.iter().map(known).collect::<Option<Vec<u64>>>());
         let input = work.named(&net.names[version.0]);
         if asked.is_none() && stated.is_none() {
             work.shapeless.push(value.name.clone());
@@ -198,9 +194,7 @@ fn known_inputs(work: &Work<'_>, options: &Options, net: &Net<'_>) -> Result<()>
         [] => Ok(()),
         names => {
             let each = names.iter().map(|n| format!("--input {n}=1,3,224,224")).collect::<Vec<_>>().join(" ");
-            Err(Error::Usage {
-                what: format!("the net does not tell the sizes of its inputs: give them, as in {each}"),
-            })
+            Err(Error::Usage { what: format!("the net does not tell the sizes of its inputs: give them, as in {each}") })
         }
     }
 }
@@ -245,10 +239,7 @@ impl State {
                 self.dropped.insert(at);
                 self.open.extend(gives);
                 let scores = layer.bottoms.first().cloned().unwrap_or_default();
-                return drop(
-                    work,
-                    format!("left out: a loss, for training; '{scores}' are scores before the softmax"),
-                );
+                return drop(work, format!("left out: a loss, for training; '{scores}' are scores before the softmax"));
             }
             Some(Fate::Softmax) => loss_softmax,
             None => keep::kept,
@@ -310,9 +301,7 @@ impl Job<'_, '_> {
             }
             return Ok(());
         }
-        Err(self
-            .layer
-            .unsupported("its bottom's number of rows depends on values, and its own sizes on that"))
+        Err(self.layer.unsupported("its bottom's number of rows depends on values, and its own sizes on that"))
     }
 }
 
@@ -337,9 +326,7 @@ fn filled(work: &Work<'_>, model: &Model) -> Result<()> {
     let weights = work.build.model.tensors.iter().any(|t| t.role == weighbridge_model::Role::Parameter);
     if model.tensors.is_empty() && weights {
         return Err(Error::Usage {
-            what:
-                "this net has no weights: name its .caffemodel too, weigh convert NET.prototxt NET.caffemodel"
-                    .into(),
+            what: "this net has no weights: name its .caffemodel too, weigh convert NET.prototxt NET.caffemodel".into(),
         });
     }
     Ok(())
@@ -354,16 +341,14 @@ fn outputs(work: &mut Work<'_>, net: &Net<'_>, state: &State) {
     let read: HashSet<Version> = read.flat_map(|at| net.reads[at].iter().copied()).collect();
     let graph = &mut *work.build.graph;
     let inputs: HashSet<ValueId> = graph.inputs.iter().copied().collect();
-    let given: HashSet<ValueId> =
-        graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten().copied()).collect();
+    let given: HashSet<ValueId> = graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten().copied()).collect();
     let held: HashSet<ValueId> = graph.initializers.iter().map(|(id, _)| *id).collect();
     for version in net.gives.iter().flatten().filter(|v| !read.contains(v)) {
         if let Some(value) = work.blobs.get(version).filter(|v| given.contains(v)) {
             graph.outputs.push(*value);
         }
     }
-    let used: HashSet<ValueId> =
-        graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+    let used: HashSet<ValueId> = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
     let optional = &work.optional;
     graph.inputs.retain(|id| used.contains(id) || !optional.contains(id));
     let outputs: HashSet<ValueId> = graph.outputs.iter().copied().collect();

@@ -196,12 +196,8 @@ impl Wiring {
     /// The last version of a blob is called like it, those before after their layers too. What is given from outside
     /// keeps its name.
     fn names(&self, layers: &[Layer<'_>]) -> Vec<String> {
-        let outside: HashSet<&str> = self
-            .versions
-            .iter()
-            .filter(|(_, layer)| layer.is_none())
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let outside: HashSet<&str> =
+            self.versions.iter().filter(|(_, layer)| layer.is_none()).map(|(name, _)| name.as_str()).collect();
         let name = |(at, (name, layer)): (usize, &(String, Option<usize>))| match layer {
             Some(layer) if self.latest[name] != Version(at) || outside.contains(name.as_str()) => {
                 format!("{name}@{}", layers[*layer].name())
@@ -215,9 +211,7 @@ impl Wiring {
 /// Why a bottom is not there.
 fn missing(bottom: &str, given: &HashMap<&str, &str>, latest: &HashMap<String, Version>) -> String {
     if let Some(layer) = given.get(bottom) {
-        return format!(
-            "it reads '{bottom}', which layer '{layer}' gives only there or later: a net has no cycles"
-        );
+        return format!("it reads '{bottom}', which layer '{layer}' gives only there or later: a net has no cycles");
     }
     // Looking for near names takes time for each: in small nets only.
     let near = match latest.len() {

@@ -41,9 +41,7 @@ pub(super) fn batch_norm(job: &mut Job<'_, '_>) -> Result<()> {
         let mut tensor = job.tensor(&asked)?;
         if scale != 1.0 {
             tensor = job.scaled(&tensor, scale)?;
-            job.work
-                .changed
-                .push((tensor.name.clone(), "divided by the layer's factor, rounded once".to_owned()));
+            job.work.changed.push((tensor.name.clone(), "divided by the layer's factor, rounded once".to_owned()));
         }
         held.push(tensor);
     }
@@ -89,8 +87,7 @@ pub(super) fn lrn(job: &mut Job<'_, '_>) -> Result<()> {
     let (x, shape) = job.single()?;
     let layer = job.layer;
     let size = layer.size(SETTINGS, "local_size", 5)?;
-    let [alpha, beta, k] =
-        [("alpha", 1.0), ("beta", 0.75), ("k", 1.0)].map(|(n, d)| layer.float(SETTINGS, n, d));
+    let [alpha, beta, k] = [("alpha", 1.0), ("beta", 0.75), ("k", 1.0)].map(|(n, d)| layer.float(SETTINGS, n, d));
     let (alpha, beta, k) = (alpha?, beta?, k?);
     if size % 2 == 0 {
         return Err(layer.malformed(format!("local_size is {size}, and Caffe takes odd ones")));
@@ -98,8 +95,7 @@ pub(super) fn lrn(job: &mut Job<'_, '_>) -> Result<()> {
     if shape.len() != 4 {
         return Err(layer.malformed(format!("a bottom of {} axes, and LRN takes four", shape.len())));
     }
-    if layer.choice(SETTINGS, "norm_region", &["ACROSS_CHANNELS", "WITHIN_CHANNEL"], 0)? == "ACROSS_CHANNELS"
-    {
+    if layer.choice(SETTINGS, "norm_region", &["ACROSS_CHANNELS", "WITHIN_CHANNEL"], 0)? == "ACROSS_CHANNELS" {
         job.choose(format!("alpha {} divided by the {size} channels, k {}", alpha as f32, k as f32));
         let attributes = vec![
             ("alpha", Value::Float(alpha)),
@@ -111,10 +107,7 @@ pub(super) fn lrn(job: &mut Job<'_, '_>) -> Result<()> {
         return job.finish(0, y);
     }
     let told = if k == 1.0 { "" } else { ", whatever k says" };
-    job.choose(format!(
-        "within a channel: alpha {} by the mean over {size} by {size}, k 1{told}",
-        alpha as f32
-    ));
+    job.choose(format!("within a channel: alpha {} by the mean over {size} by {size}, k 1{told}", alpha as f32));
     let squares = job.binary("Mul", x, x)?;
     let attributes = vec![
         ("kernel_shape", ints(&[size; 2])),

@@ -18,9 +18,7 @@ impl Job<'_, '_> {
         let skip = shape.len() - short.len();
         for (size, &other) in shape[skip..].iter_mut().zip(&short) {
             if *size != other && *size != 1 && other != 1 {
-                return Err(self
-                    .layer
-                    .malformed(format!("sizes {size} and {other} where they must be equal")));
+                return Err(self.layer.malformed(format!("sizes {size} and {other} where they must be equal")));
             }
             *size = if *size == 1 { other } else { *size };
         }

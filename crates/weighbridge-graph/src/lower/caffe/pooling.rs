@@ -137,16 +137,11 @@ impl Windows {
             return Err(layer.malformed("a kernel or stride of 0"));
         }
         if pad[0] >= kernel[0] || pad[1] >= kernel[1] {
-            return Err(
-                layer.malformed(format!("a padding of {pad:?}, which is not below the kernel's {kernel:?}"))
-            );
+            return Err(layer.malformed(format!("a padding of {pad:?}, which is not below the kernel's {kernel:?}")));
         }
         let axis = |i: usize| {
             Axis::new(sizes[i], kernel[i], stride[i], pad[i], ceil).ok_or_else(|| {
-                layer.malformed(format!(
-                    "a kernel of {} on a size of {} padded by {}",
-                    kernel[i], sizes[i], pad[i]
-                ))
+                layer.malformed(format!("a kernel of {} on a size of {} padded by {}", kernel[i], sizes[i], pad[i]))
             })
         };
         let mut axes = [axis(0)?, axis(1)?];
@@ -167,17 +162,11 @@ impl Windows {
         let counted = [axes[0].count, axes[1].count];
         if ceil && counted != counts(false) {
             let reach = axes.iter().any(Axis::is_empty_at_end);
-            let how = if reach {
-                ", the last window without any element (ONNX and PyTorch would clip it)"
-            } else {
-                ""
-            };
+            let how = if reach { ", the last window without any element (ONNX and PyTorch would clip it)" } else { "" };
             job.choose(format!("{sizes:?} pooled to {counted:?}: rounded up{how}"));
         }
         if clipped {
-            job.choose(format!(
-                "{sizes:?} pooled to {counted:?}: the window that begins in the padding is clipped"
-            ));
+            job.choose(format!("{sizes:?} pooled to {counted:?}: the window that begins in the padding is clipped"));
         }
         Ok(Windows(axes))
     }
@@ -196,12 +185,7 @@ impl Windows {
     }
 
     /// Windows of operators that take padding: `x` as it is, or padded where a window would be empty.
-    fn applied(
-        &self,
-        job: &mut Job<'_, '_>,
-        x: ValueId,
-        fill: f64,
-    ) -> Result<(ValueId, Attributes<'static>, bool)> {
+    fn applied(&self, job: &mut Job<'_, '_>, x: ValueId, fill: f64) -> Result<(ValueId, Attributes<'static>, bool)> {
         let (before, after) = (self.each(|a| a.pad), self.each(|a| a.after()));
         let outside = self.0.iter().any(Axis::is_empty_at_end);
         let (x, pads) = match outside {

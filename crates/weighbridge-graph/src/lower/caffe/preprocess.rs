@@ -40,8 +40,7 @@ pub(super) fn tells(name: &str) -> bool {
 }
 
 /// What V0 has beside the name of a data layer.
-const FLAT: &[&str] =
-    &["source", "scale", "meanfile", "batchsize", "cropsize", "mirror", "rand_skip", "shuffle_images"];
+const FLAT: &[&str] = &["source", "scale", "meanfile", "batchsize", "cropsize", "mirror", "rand_skip", "shuffle_images"];
 
 /// What a data layer does to each image.
 struct Transform {
@@ -82,10 +81,7 @@ impl Transform {
             mean_file: text("mean_file").or_else(|| text("meanfile")),
             other,
         };
-        let idle = found.scale.is_none()
-            && found.mean.is_empty()
-            && found.mean_file.is_none()
-            && found.other.is_empty();
+        let idle = found.scale.is_none() && found.mean.is_empty() && found.mean_file.is_none() && found.other.is_empty();
         (found.kind.ends_with("Data") && !idle).then_some(found)
     }
 
@@ -112,8 +108,7 @@ pub(super) fn apply(work: &mut Work<'_>, net: &Net<'_>, options: &Options) -> Re
     let found: Vec<Transform> = there.filter_map(Transform::of).collect();
     let own = found.first().filter(|_| asked.of_net);
     for transform in &found {
-        let note =
-            if asked.is_asked() { "" } else { ", which is not in the graph: --preprocess puts it there" };
+        let note = if asked.is_asked() { "" } else { ", which is not in the graph: --preprocess puts it there" };
         let choice = format!("preprocessing: {}{note}; Caffe's colours are BGR", transform.told());
         let (layer, kind) = (transform.layer.clone(), transform.kind.clone());
         work.choices.push(Choice { layer, kind, choice });
@@ -122,9 +117,7 @@ pub(super) fn apply(work: &mut Work<'_>, net: &Net<'_>, options: &Options) -> Re
         return Ok(());
     }
     if let Some(file) = own.and_then(|own| own.mean_file.as_ref()).filter(|_| asked.mean_image.is_none()) {
-        return Err(Error::Usage {
-            what: format!("the net's mean is in '{file}': give it as --preprocess mean=FILE"),
-        });
+        return Err(Error::Usage { what: format!("the net's mean is in '{file}': give it as --preprocess mean=FILE") });
     }
     let mean = if asked.mean.is_empty() { own.map_or(&[][..], |own| &own.mean) } else { &asked.mean };
     let scale = asked.scale.or(own.and_then(|own| own.scale));
@@ -153,8 +146,7 @@ pub(super) fn apply(work: &mut Work<'_>, net: &Net<'_>, options: &Options) -> Re
         said.push(format!("less {}", list(mean)));
     }
     if let Some(mean) = &asked.mean_image {
-        let numbers = middle(mean, &shape)
-            .ok_or_else(|| usage(&name, &shape, &format!("a mean of {:?}", mean.shape)))?;
+        let numbers = middle(mean, &shape).ok_or_else(|| usage(&name, &shape, &format!("a mean of {:?}", mean.shape)))?;
         let numbers = work.build.floats("preprocess/mean_image", shape[1..].to_vec(), &numbers?)?;
         x = step(work, "Sub", x, numbers, vec![], &shape);
         said.push(format!("less the middle of an image of {:?}", mean.shape));
@@ -165,9 +157,7 @@ pub(super) fn apply(work: &mut Work<'_>, net: &Net<'_>, options: &Options) -> Re
         said.push(format!("times {scale}"));
     }
     if x == input {
-        return Err(Error::Usage {
-            what: "the net's data layers do nothing to an image that could be put into the graph".into(),
-        });
+        return Err(Error::Usage { what: "the net's data layers do nothing to an image that could be put into the graph".into() });
     }
     // First what is done before, then all that read the input.
     let graph = &mut *work.build.graph;
@@ -204,13 +194,10 @@ fn usage(name: &str, shape: &[u64], what: &str) -> Error {
 /// The input that is an image: the first of four sizes that anything reads.
 fn image(work: &Work<'_>) -> Result<(ValueId, Vec<u64>)> {
     let graph = &*work.build.graph;
-    let read: HashSet<ValueId> =
-        graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+    let read: HashSet<ValueId> = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
     let known = |dim: &Dim| if let Dim::Known(n) = dim { Some(*n) } else { None };
-    let sizes =
-        |id: &ValueId| graph.value(*id).shape.as_ref()?.iter().map(known).collect::<Option<Vec<u64>>>();
-    let mut images =
-        graph.inputs.iter().filter(|id| read.contains(id)).filter_map(|id| Some((*id, sizes(id)?)));
+    let sizes = |id: &ValueId| graph.value(*id).shape.as_ref()?.iter().map(known).collect::<Option<Vec<u64>>>();
+    let mut images = graph.inputs.iter().filter(|id| read.contains(id)).filter_map(|id| Some((*id, sizes(id)?)));
     images.find(|(_, shape)| shape.len() == 4).ok_or_else(|| Error::Usage {
         what: "--preprocess: the net has no input of four sizes, which an image has".into(),
     })

@@ -75,8 +75,7 @@ pub(super) fn upsample(job: &mut Job<'_, '_>) -> Result<()> {
     };
     let scale = layer.size(SETTINGS, "scale", if job.bottoms.len() > 1 { 2 } else { 1 })?;
     let along = |name: &str| Ok(layer.maybe_int(SETTINGS, name)?.and_then(|n| u64::try_from(n).ok()));
-    let size =
-        |by: Option<u64>, to: Option<u64>, size: u64| to.unwrap_or(size.saturating_mul(by.unwrap_or(scale)));
+    let size = |by: Option<u64>, to: Option<u64>, size: u64| to.unwrap_or(size.saturating_mul(by.unwrap_or(scale)));
     let rows = size(along("scale_h")?, along("upsample_h")?, height);
     let columns = size(along("scale_w")?, along("upsample_w")?, width);
     let sizes = [batch, channels, rows, columns];
@@ -99,12 +98,7 @@ pub(super) fn upsample(job: &mut Job<'_, '_>) -> Result<()> {
     let places = job.cast(mask, DType::I64)?;
     let (zero, flat) = (job.scalar("zero", 0.0)?, job.dims("planes", &[planes, to])?);
     let zeros = job.emit("Expand", &[zero, flat], vec![], vec![planes, to])?;
-    let y = job.emit(
-        "ScatterElements",
-        &[zeros, places, updates],
-        vec![("axis", Value::Int(1))],
-        vec![planes, to],
-    )?;
+    let y = job.emit("ScatterElements", &[zeros, places, updates], vec![("axis", Value::Int(1))], vec![planes, to])?;
     let y = job.reshape(y, &sizes)?;
     job.finish(0, y)
 }

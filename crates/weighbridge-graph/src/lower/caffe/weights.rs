@@ -106,10 +106,7 @@ impl Job<'_, '_> {
         let shape = asked.shape.to_vec();
         let tensor = match (kind.as_str(), asked.shape) {
             ("constant", _) => {
-                self.choose(format!(
-                    "blob {} is not in the file: {value} everywhere, as Caffe fills it",
-                    asked.index
-                ));
+                self.choose(format!("blob {} is not in the file: {value} everywhere, as Caffe fills it", asked.index));
                 // One number that stands for all.
                 let one = in_memory(&name, DType::F32, vec![1], (value as f32).to_le_bytes().to_vec())?;
                 let view = View { offset: 0, strides: vec![0; shape.len()] };
@@ -136,11 +133,7 @@ impl Job<'_, '_> {
         let tensor = self.work.source.tensor(id);
         self.work.used.insert(id);
         if tensor.count() != 1 {
-            return Err(self.layer.malformed(format!(
-                "'{}' has {} elements, of one",
-                tensor.name,
-                tensor.count()
-            )));
+            return Err(self.layer.malformed(format!("'{}' has {} elements, of one", tensor.name, tensor.count())));
         }
         let mut number = 0.0;
         tensor.visit_values(0..1, &mut |_, values| {
@@ -175,8 +168,7 @@ pub(super) fn shaped(tensor: Tensor, shape: &[u64]) -> Result<Tensor> {
     };
     let view = View::contiguous(shape, offset);
     let (role, guessed) = (tensor.role, tensor.role_guessed);
-    let again =
-        Tensor::strided(tensor.name, tensor.dtype, shape.to_vec(), view, tensor.storage, &Place::default())?;
+    let again = Tensor::strided(tensor.name, tensor.dtype, shape.to_vec(), view, tensor.storage, &Place::default())?;
     Ok(again.with_role(role, guessed))
 }
 

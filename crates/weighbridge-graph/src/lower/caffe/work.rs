@@ -3,7 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use weighbridge_model::{DType, Dim, GraphValue, Model, Result, Value, ValueId, element_count};
+use weighbridge_model::{
+    DType, Dim, GraphValue, Model, Result, Value, ValueId, element_count,
+};
 
 use super::super::Choice;
 use super::layer::Layer;
@@ -78,11 +80,7 @@ impl<'a> Job<'_, 'a> {
     /// Where the layer has fewer.
     pub(super) fn bottom(&self, index: usize) -> Result<ValueId> {
         self.bottoms.get(index).copied().ok_or_else(|| {
-            self.layer.malformed(format!(
-                "it has {} bottoms, and takes at least {}",
-                self.bottoms.len(),
-                index + 1
-            ))
+            self.layer.malformed(format!("it has {} bottoms, and takes at least {}", self.bottoms.len(), index + 1))
         })
     }
 
@@ -116,9 +114,7 @@ impl<'a> Job<'_, 'a> {
     pub(super) fn check(&self, shape: &[u64]) -> Result<()> {
         match element_count(shape) {
             Some(count) if count <= MOST => Ok(()),
-            _ => {
-                Err(self.layer.malformed(format!("a blob of {shape:?} has more elements than Caffe counts")))
-            }
+            _ => Err(self.layer.malformed(format!("a blob of {shape:?} has more elements than Caffe counts"))),
         }
     }
 
@@ -178,9 +174,7 @@ impl<'a> Job<'_, 'a> {
     pub(super) fn finish(&mut self, index: usize, value: ValueId) -> Result<()> {
         let Some(&top) = self.tops.get(index) else {
             let tops = self.tops.len();
-            return Err(self
-                .layer
-                .malformed(format!("it has {tops} tops, and gives at least {}", index + 1)));
+            return Err(self.layer.malformed(format!("it has {tops} tops, and gives at least {}", index + 1)));
         };
         let known = &self.work.build.graph.values[value.0 as usize];
         let (dtype, shape, dims) =
@@ -192,8 +186,7 @@ impl<'a> Job<'_, 'a> {
             more => format!("{}/{more}", self.layer.name()),
         };
         let graph = &mut *self.work.build.graph;
-        let giver =
-            graph.nodes.iter_mut().rev().take(NODES_OF_A_LAYER).find(|n| n.outputs.contains(&Some(value)));
+        let giver = graph.nodes.iter_mut().rev().take(NODES_OF_A_LAYER).find(|n| n.outputs.contains(&Some(value)));
         let own = value.0 > top.0;
         match giver.filter(|_| own) {
             Some(node) => {
@@ -205,12 +198,7 @@ impl<'a> Job<'_, 'a> {
                     }
                 };
                 // Other nodes of the layer may read it too.
-                graph
-                    .nodes
-                    .iter_mut()
-                    .rev()
-                    .take(NODES_OF_A_LAYER)
-                    .for_each(|n| n.inputs.iter_mut().for_each(renamed));
+                graph.nodes.iter_mut().rev().take(NODES_OF_A_LAYER).for_each(|n| n.inputs.iter_mut().for_each(renamed));
                 if value.0 as usize == graph.values.len() - 1 {
                     graph.values.pop();
                 }

@@ -39,11 +39,7 @@ impl Detector {
         let count = |shape: &[u64]| shape.iter().skip(1).product::<u64>();
         let boxes = priors.get(2).copied().unwrap_or(0) / 4;
         let batch = loc.first().copied().unwrap_or(0);
-        if boxes == 0
-            || count(&loc) != boxes * sets * 4
-            || count(&conf) != boxes * classes
-            || conf.first() != Some(&batch)
-        {
+        if boxes == 0 || count(&loc) != boxes * sets * 4 || count(&conf) != boxes * classes || conf.first() != Some(&batch) {
             let what = format!("bottoms of {loc:?}, {conf:?} and {priors:?} for {classes} classes");
             return Err(layer.malformed(what));
         }
@@ -55,8 +51,7 @@ impl Detector {
         }
         let background = layer.int(SETTINGS, "background_label_id", 0)?;
         if batch * if shared { 1 } else { classes } > UNROLLED {
-            let what =
-                format!("{batch} images with {sets} sets of boxes, of which each has nodes of its own");
+            let what = format!("{batch} images with {sets} sets of boxes, of which each has nodes of its own");
             return Err(layer.unsupported(what));
         }
         Ok(Detector {
@@ -189,12 +184,7 @@ fn scores(job: &mut Job<'_, '_>, detector: &Detector) -> Result<ValueId> {
     let best = vec![shape[0], shape[1], candidates];
     let k = job.dims("candidates", &[candidates])?;
     let attributes = vec![("axis", Value::Int(2))];
-    let found = job.emit_many(
-        "TopK",
-        &[scores, k],
-        attributes,
-        vec![(DType::F32, Some(best.clone())), (DType::I64, Some(best))],
-    )?;
+    let found = job.emit_many("TopK", &[scores, k], attributes, vec![(DType::F32, Some(best.clone())), (DType::I64, Some(best))])?;
     let (lowest, sizes) = (job.scalar("lowest", f64::from(f32::MIN))?, job.dims("sizes", &shape)?);
     let none = job.emit("Expand", &[lowest, sizes], vec![], shape.to_vec())?;
     job.emit("ScatterElements", &[none, found[1], found[0]], vec![("axis", Value::Int(2))], shape.to_vec())

@@ -108,9 +108,7 @@ pub(in crate::lower::caffe) fn prior_box(job: &mut Job<'_, '_>) -> Result<()> {
     for _ in 0..count {
         numbers.extend(variances);
     }
-    job.choose(format!(
-        "{count} boxes for planes of [{rows}, {columns}] in an image of {image:?}: a constant"
-    ));
+    job.choose(format!("{count} boxes for planes of [{rows}, {columns}] in an image of {image:?}: a constant"));
     let value = job.floats("boxes", &shape, &numbers)?;
     job.finish(0, value)
 }
