@@ -41,6 +41,8 @@ python-cases: venv
 	$(IN_VENV) tests/python/reparameterize.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_reference.py --weigh target/debug/weigh
 	$(IN_VENV) -W ignore tests/python/emit.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/caffe_peers.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/caffe_verify.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_onnx.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_layers.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/digits_caffe.py --weigh target/debug/weigh

@@ -80,6 +80,8 @@ class Net:
         return self.layer("InnerProduct", [bottom], f"inner_product_param {{ num_output: {outputs} }}", blobs)
 
     def softmax(self, bottom):
+        """The end of the net; a softmax alone may hide what is wrong before it."""
+        self.last = bottom
         return self.layer("Softmax", [bottom], top="prob")
 
 

@@ -37,11 +37,11 @@ def main():
             took = time.monotonic() - begun
             theirs = cv2.dnn.readNetFromCaffe(str(text), str(weights))
             theirs.setInput(picture, "data")
-            found = theirs.forward("prob")
-            far = caffe_reference.distance(ours["prob"].reshape(found.shape), found)
+            found = theirs.forward(net.last)
+            far = caffe_reference.distance(ours[net.last].reshape(found.shape), found)
             wrong += far > TOLERANCE
             megabytes = len(net.weights) / 1e6
-            print(f"{make.__name__}: {megabytes:.0f} MB, {len(ours)} blobs in {took:.1f} s, 'prob' {far:.1e} from OpenCV's")
+            print(f"{make.__name__}: {megabytes:.0f} MB, {len(ours)} blobs in {took:.1f} s, '{net.last}' {far:.1e} from OpenCV's")
     return 1 if wrong else 0
 
 

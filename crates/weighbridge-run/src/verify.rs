@@ -82,28 +82,33 @@ impl Side<'_> {
     ) -> Result<Vec<Option<Array>>> {
         self.engine.open(self.model, inner)?.run(inputs, wanted)
     }
+}
 
-    /// What its engine would not do as the model says.
-    ///
-    /// # Errors
-    /// If there is anything.
-    fn executable(&self) -> Result<()> {
-        let lacks = self.engine.lacks(self.model);
-        if lacks.is_empty() {
-            return Ok(());
+/// Whether both engines do what their models say.
+///
+/// # Errors
+/// All that one of them would compute in another type, or not at all.
+fn executable(sides: [Side<'_>; 2]) -> Result<()> {
+    let (mut reasons, mut names, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    let mut onnx = false;
+    for side in sides {
+        let lacks = side.engine.lacks(side.model);
+        if !lacks.is_empty() {
+            names.push(side.engine.name());
+            onnx |= side.model.graph.as_ref().is_some_and(|graph| graph.program.is_some());
         }
-        let name = self.engine.name();
-        let onnx = self.model.graph.as_ref().is_some_and(|graph| graph.program.is_some());
-        Err(if onnx {
-            Error::Refused {
-                what: format!("{name} would not compute in the models' own types, which proves nothing"),
-                reasons: lacks,
-                help: Some("--ort names a library of ONNX Runtime, which does".into()),
-            }
-        } else {
-            Error::Refused { what: format!("{name} cannot run this net"), reasons: lacks, help: None }
-        })
+        reasons.extend(lacks.into_iter().filter(|lack| seen.insert(lack.clone())));
     }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    names.dedup();
+    let names = names.join(" and ");
+    Err(Error::Refused {
+        what: format!("{names} would not compute what the models say, which proves nothing"),
+        reasons,
+        help: onnx.then(|| "--ort names a library of ONNX Runtime, which computes in all types".into()),
+    })
 }
 
 /// Runs both models on one engine: see [`verify_sides`].
@@ -132,11 +137,10 @@ pub fn verify_sides(
     options: &Options,
 ) -> Result<Verdict> {
     let (face_a, face_b) = (Interface::of(a.model)?, Interface::of(b.model)?);
-    a.executable()?;
-    b.executable()?;
+    executable([a, b])?;
     let outputs = paired(&face_a.outputs, &face_b.outputs, "outputs")?;
     let names = |face: &Interface| face.inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
-    let inputs = paired(&names(&face_a), &names(&face_b), "inputs")?;
+    let inputs = paired_inputs(&names(&face_a), &names(&face_b))?;
     let taken: HashSet<&str> = outputs.iter().flat_map(|(a, b)| [a.as_str(), b]).collect();
     let inner = if options.inner { shared(&face_a, &face_b, &taken) } else { Vec::new() };
 
@@ -201,6 +205,15 @@ pub fn verify_sides(
         engines,
         times,
     })
+}
+
+/// Inputs of both sides. The second model may do without some: those that only told sizes, where its sizes are fixed.
+fn paired_inputs(a: &[String], b: &[String]) -> Result<Vec<(String, String)>> {
+    let given: HashSet<&String> = a.iter().collect();
+    if b.iter().all(|name| given.contains(name)) {
+        return Ok(b.iter().map(|name| (name.clone(), name.clone())).collect());
+    }
+    paired(a, b, "inputs")
 }
 
 /// Names on both sides: equal ones, or by position where as many are named otherwise.

@@ -60,7 +60,7 @@ fn sides(args: &VerifyArgs) -> Result<(Vec<&Path>, Vec<&Path>)> {
 
 /// Whether the weights of a pair of files belong to its net; Caffe would refuse what this does.
 fn fits(model: &Model) -> Result<()> {
-    let wrong = model.findings.iter().filter(|f| matches!(f.code.as_ref(), "C103" | "C104"));
+    let wrong = model.findings.iter().filter(|f| matches!(f.code, "C103" | "C104"));
     let reasons: Vec<_> = wrong.map(|f| (f.node.clone().unwrap_or_default(), f.message.clone())).collect();
     if reasons.is_empty() {
         return Ok(());

@@ -72,7 +72,7 @@ impl<'a> Call<'a> {
         // The four sizes of old files have ones in front of what they mean, all four for a scalar.
         let leading = have.len().saturating_sub(shape.len());
         let old = have.len() == 4 && have[..leading].iter().all(|&size| size == 1);
-        if !same(have) && !(old && same(&have[leading..])) {
+        if !(same(have) || old && same(&have[leading..])) {
             return Err(format!("blob {index} is {have:?}, where {shape:?} belongs").into());
         }
         values(tensor)

@@ -58,7 +58,7 @@ fn convolutions() {
         &[1, 1, 2, 2],
         &[14., 28., 46., 87.],
     );
-    check("Convolution", &format!("{told} dilation: 2 }}{two}"), square, &[1, 1, 1, 1], &[70.]);
+    check("Convolution", &format!("{told} dilation: 2 }}{two}"), square, &[1, 1, 1, 1], &[74.]);
     // Two groups of one channel each, without a bias.
     let groups = "convolution_param { num_output: 2 kernel_size: 1 group: 2 bias_term: false }";
     let weights = blob(&[2, 1, 1, 1], &[2., 3.]);
