@@ -34,6 +34,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/full.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/loaders.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/verify.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/check.py --weigh target/debug/weigh
 
 venv: $(VENV)/requirements.txt
 

@@ -1,8 +1,12 @@
 //! The command line, declared once: parsing, `--help` and completions all come from here.
 
+mod check;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+pub use check::CheckArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,7 +18,7 @@ Examples:
   weigh show m.pth -t 'conv1.weight[0,:,3:5]'
   weigh convert m.pth -o m.safetensors  move the weights, bit for bit
 
-Exit status: 0 fine, 1 verify found a difference, 2 failure.";
+Exit status: 0 fine, 1 check or verify found something, 2 failure.";
 
 /// Look at, judge, move and prove the weights of neural networks.
 #[derive(Debug, Parser)]
@@ -42,6 +46,8 @@ pub enum Command {
     Stats(StatsArgs),
     /// The values themselves.
     Show(ShowArgs),
+    /// Will it survive FP16, and is it sound: exit 1 where it is not.
+    Check(Box<CheckArgs>),
     /// Move weights to another container, exactly, or as asked.
     Convert(Box<ConvertArgs>),
     /// Whether two ONNX models compute the same: exit 0 where they do, 1 where they do not.

@@ -37,6 +37,11 @@ fn main() -> ExitCode {
         (Some(Command::Stats(stats)), _) => commands::stats::run(stats),
         (Some(Command::Show(show)), _) => commands::show::run(show),
         (Some(Command::Convert(convert)), _) => commands::convert::run(convert),
+        (Some(Command::Check(check)), _) => match commands::check::run(check) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(1),
+            Err(error) => Err(error),
+        },
         #[cfg(feature = "run")]
         (Some(Command::Verify(verify)), _) => match commands::verify::run(verify) {
             Ok(true) => Ok(()),

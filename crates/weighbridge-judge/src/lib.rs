@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod health;
 pub mod keep;
 mod precision;

@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod channels;
 mod codes;
 mod hash;
 mod histogram;
@@ -24,6 +25,7 @@ mod tally;
 mod views;
 mod walk;
 
+pub use channels::{ByChannel, by_channel};
 pub use hash::sha256;
 pub use histogram::{BINS, Histogram};
 pub use kernels::Level;

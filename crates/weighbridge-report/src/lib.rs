@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod json;
+pub mod sarif;
 pub mod spark;
 pub mod style;
 pub mod table;

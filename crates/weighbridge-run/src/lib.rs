@@ -23,6 +23,6 @@ pub use bounded::{Bounds, choose_bounded, serve, usual_memory};
 pub use compare::{Comparison, compare};
 pub use engine::{Engine, EngineChoice, Session, choose};
 pub use inputs::{Shapes, from_file, random};
-pub use observe::{Observed, observe};
+pub use observe::{Observed, figures, observe};
 pub use probe::Probe;
 pub use verify::{Divergence, Options, Times, Verdict, verify};
