@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json, json};
-use weighbridge_judge::check::Judged;
 use weighbridge_judge::Precision;
+use weighbridge_judge::check::Judged;
 use weighbridge_measure::{Histogram, Measured, Number, Summary};
 use weighbridge_model::layers::Layer;
 use weighbridge_model::{Finding, Layout, Model, Tensor, Value, storage};
