@@ -1,10 +1,12 @@
 //! The command line, declared once: parsing, `--help` and completions all come from here.
 
+mod check;
 mod diff;
 mod precision;
 
 use std::path::PathBuf;
 
+pub use check::CheckArgs;
 pub use diff::{DiffArgs, DiffOrder};
 pub use precision::PrecisionArgs;
 
@@ -21,7 +23,7 @@ Examples:
   weigh convert m.pth -o m.safetensors  move the weights, bit for bit
   weigh diff m.pth m.onnx               what became of the weights on the way
 
-Exit status: 0 fine, 1 diff or verify found a difference, 2 failure.";
+Exit status: 0 fine, 1 check, diff, simplify or verify found something, 2 failure.";
 
 /// Look at, judge, move and prove the weights of neural networks.
 #[derive(Debug, Parser)]
@@ -49,6 +51,8 @@ pub enum Command {
     Stats(StatsArgs),
     /// The values themselves.
     Show(ShowArgs),
+    /// Will it survive FP16, and is it sound: exit 1 where it is not.
+    Check(Box<CheckArgs>),
     /// Move weights to another container, exactly, or as asked.
     Convert(Box<ConvertArgs>),
     /// Untangle, fold and clean an ONNX graph, and prove that it computes the same.

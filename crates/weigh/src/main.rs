@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         (Some(Command::Stats(stats)), _) => fine(commands::stats::run(stats)),
         (Some(Command::Show(show)), _) => fine(commands::show::run(show)),
         (Some(Command::Convert(convert)), _) => fine(commands::convert::run(convert)),
+        (Some(Command::Check(check)), _) => commands::check::run(check),
         (Some(Command::Simplify(simplify)), _) => commands::simplify::run(simplify),
         (Some(Command::Diff(diff)), _) => commands::diff::run(diff),
         #[cfg(feature = "run")]

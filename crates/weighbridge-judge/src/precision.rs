@@ -42,8 +42,10 @@ pub struct Precision {
     pub tensor: TensorId,
     /// Name of the format (`f16`, `bf16`).
     pub target: &'static str,
-    /// What the figures are over: the whole tensor, for now.
-    pub granularity: &'static str,
+    /// The output channel that the figures are over; `None` for the whole tensor.
+    pub channel: Option<u64>,
+    /// What was folded into the tensor before it was judged, for people.
+    pub folded: Option<String>,
     /// The figures behind it.
     pub survival: Survival,
     /// 10 log10(signal / noise); `None` where rounding changes nothing.
@@ -66,6 +68,16 @@ pub fn judge(
     survival: &Survival,
     weight: Option<f64>,
 ) -> Option<Precision> {
+    judge_beside(tensor, summary, survival, beside(tensor, weight))
+}
+
+/// As [`judge`], of a tensor beside something of this magnitude, for people too.
+pub(crate) fn judge_beside(
+    tensor: &Tensor,
+    summary: &Summary,
+    survival: &Survival,
+    beside: Option<(f64, String)>,
+) -> Option<Precision> {
     let judged = matches!(tensor.role, Role::Parameter | Role::Buffer | Role::Constant);
     if !judged || !tensor.dtype.is_float() || summary.count == 0 {
         return None;
@@ -86,7 +98,8 @@ pub fn judge(
             ),
         )
     } else {
-        let drowned = drowned(tensor, survival, weight);
+        let drowned = beside
+            .and_then(|(size, what)| (survival.max_abs_error <= coarse(survival, size)).then_some(what));
         match (sqnr_db, drowned) {
             (None, _) => (Verdict::Fine, "every value is kept exactly".to_owned()),
             (Some(db), Some(beside)) if db < FINE_DB => (
@@ -123,7 +136,8 @@ pub fn judge(
     Some(Precision {
         tensor: tensor.id,
         target,
-        granularity: "tensor",
+        channel: None,
+        folded: None,
         survival: survival.clone(),
         sqnr_db,
         verdict,
@@ -131,20 +145,28 @@ pub fn judge(
     })
 }
 
-/// What the error of a small bias or running variance drowns in: beside it stands something that rounds more
-/// coarsely, or an epsilon.
-fn drowned(tensor: &Tensor, survival: &Survival, weight: Option<f64>) -> Option<String> {
-    let coarse = |x: f64| x * 0.5f64.powi(survival.format.mantissa_bits as i32 + 1);
-    let last = tensor.name.rsplit('.').next().unwrap_or_default();
-    let (beside, what) = match last {
-        "bias" => (weight?, format!("its layer's largest weight of {}", magnitude(weight?))),
-        "running_var" => (EPSILON, format!("the epsilon of {EPSILON:e} that is added")),
-        _ => return None,
-    };
-    (survival.max_abs_error <= coarse(beside)).then_some(what)
+/// Half a step of the format at this magnitude.
+fn coarse(survival: &Survival, size: f64) -> f64 {
+    size * 0.5f64.powi(survival.format.mantissa_bits as i32 + 1)
 }
 
-fn values(n: u64, verb: &str, plural: &str) -> String {
+/// What the error of a small bias or running variance drowns in: beside it stands something that rounds more
+/// coarsely, or an epsilon.
+pub(crate) fn beside(tensor: &Tensor, weight: Option<f64>) -> Option<(f64, String)> {
+    let last = tensor.name.rsplit('.').next().unwrap_or_default();
+    match last {
+        "bias" => Some(beside_weight(weight?)),
+        "running_var" => Some((EPSILON, format!("the epsilon of {EPSILON:e} that is added"))),
+        _ => None,
+    }
+}
+
+/// A bias beside its layer's largest weight.
+pub(crate) fn beside_weight(weight: f64) -> (f64, String) {
+    (weight, format!("its layer's largest weight of {}", magnitude(weight)))
+}
+
+pub(crate) fn values(n: u64, verb: &str, plural: &str) -> String {
     if n == 1 { format!("1 value {verb}") } else { format!("{n} values {plural}") }
 }
 

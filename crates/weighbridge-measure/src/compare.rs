@@ -311,7 +311,7 @@ mod tests {
     use super::*;
 
     fn tensor(values: &[f32]) -> Tensor {
-        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         let storage = Arc::new(Memory::new(bytes));
         Tensor::contiguous("w", DType::F32, vec![values.len() as u64], storage, &Place::default()).unwrap()
     }

@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod channels;
 mod codes;
 mod compare;
 mod hash;
@@ -27,6 +28,7 @@ mod tally;
 mod views;
 mod walk;
 
+pub use channels::{ByChannel, by_channel};
 pub use compare::{Compared, SHOWN, compare, compare_runs, identical};
 pub use hash::sha256;
 pub use histogram::{BINS, Histogram};

@@ -48,6 +48,12 @@ impl Survival {
         (self.noise > 0.0).then(|| 10.0 * (self.signal / self.noise).log10())
     }
 
+    /// The share of the energy (the sum of squares) that the error comes to: 0 where rounding changes nothing, 1 where
+    /// everything vanishes.
+    pub fn energy_lost(&self) -> f64 {
+        if self.signal > 0.0 { self.noise / self.signal } else { 0.0 }
+    }
+
     /// The loss of the same values, each standing `factor` times.
     #[must_use]
     pub(crate) fn repeated(mut self, factor: u64) -> Self {

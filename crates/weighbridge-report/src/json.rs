@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json, json};
 use weighbridge_judge::Precision;
+use weighbridge_judge::check::Judged;
 use weighbridge_measure::{Histogram, Measured, Number, Summary};
 use weighbridge_model::layers::Layer;
 use weighbridge_model::{Finding, Layout, Model, Tensor, Value, storage};
@@ -139,10 +140,10 @@ pub fn layer(model: &Model, layer: &Layer) -> Json {
 
 /// A verdict for one tensor and target.
 pub fn precision(model: &Model, p: &Precision) -> Json {
-    json!({
+    let mut row = json!({
         "tensor": model.tensor(p.tensor).name,
         "target": p.target,
-        "granularity": p.granularity,
+        "granularity": if p.channel.is_some() { "channel" } else { "tensor" },
         "overflow": p.survival.overflow,
         "to_zero": p.survival.to_zero,
         "subnormal": p.survival.subnormal,
@@ -150,8 +151,42 @@ pub fn precision(model: &Model, p: &Precision) -> Json {
         "max_abs_error": p.survival.max_abs_error,
         "max_rel_error": p.survival.max_rel_error,
         "verdict": p.verdict.as_str(),
+        "energy_lost": p.survival.energy_lost(),
         "why": p.why,
-    })
+    });
+    if let Some(channel) = p.channel {
+        row["channel"] = channel.into();
+    }
+    if let Some(folded) = &p.folded {
+        row["folded"] = folded.as_str().into();
+    }
+    row
+}
+
+/// What a target makes of an activation.
+pub fn activation(judged: &Judged) -> Json {
+    let summary = judged.measured.summary.as_ref();
+    let survival = &judged.survival;
+    let mut row = json!({
+        "value": judged.value,
+        "target": survival.format.name,
+        "min": number(summary.and_then(|s| s.min)),
+        "max": number(summary.and_then(|s| s.max)),
+        "abs_max": number(summary.and_then(|s| s.abs_max)),
+        "overflow": survival.overflow,
+        "to_zero": survival.to_zero,
+        "subnormal": survival.subnormal,
+        "below_subnormal": judged.share(survival.to_zero),
+        "below_normal": judged.share(survival.subnormal),
+        "sqnr_db": survival.sqnr_db(),
+        "verdict": judged.verdict.as_str(),
+    });
+    for (key, name) in [("node", &judged.node), ("op", &judged.op)] {
+        if let Some(name) = name {
+            row[key] = name.as_str().into();
+        }
+    }
+    row
 }
 
 /// A finding.

@@ -4,6 +4,7 @@
 
 pub mod diff;
 pub mod json;
+pub mod sarif;
 pub mod spark;
 pub mod style;
 pub mod table;

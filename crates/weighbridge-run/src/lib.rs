@@ -27,6 +27,6 @@ pub use compare::{Comparison, compare};
 pub use engine::{Engine, EngineChoice, Session, choose, reference};
 pub use inputs::{Shapes, from_file, random};
 pub use interface::{Input, Interface, Step};
-pub use observe::{Observed, observe};
+pub use observe::{Observed, figures, observe};
 pub use probe::Probe;
 pub use verify::{Divergence, Options, Side, Times, Verdict, verify, verify_sides};

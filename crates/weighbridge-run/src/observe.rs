@@ -59,7 +59,11 @@ pub fn observe(
     Ok(observed)
 }
 
-fn figures(array: Array, formats: &[FloatFormat]) -> Result<Measured> {
+/// The figures of an array, with what each of `formats` does to it.
+///
+/// # Errors
+/// None but of memory.
+pub fn figures(array: Array, formats: &[FloatFormat]) -> Result<Measured> {
     let place = Place::source("what an engine gave");
     let tensor =
         Tensor::contiguous("", array.dtype, array.shape, Arc::new(Memory::new(array.bytes)), &place)?;

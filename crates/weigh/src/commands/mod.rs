@@ -1,5 +1,6 @@
 //! One file a command; each opens, asks the library, and prints.
 
+pub mod check;
 pub mod completions;
 pub mod convert;
 pub mod diff;

@@ -41,6 +41,16 @@ impl Channels {
         self.count
     }
 
+    /// How many neighbouring elements are of one channel.
+    pub fn run(&self) -> u64 {
+        self.terms.first().map_or(self.elements, |&(inner, ..)| inner)
+    }
+
+    /// Whether the elements of a channel lie together, and the channels in their order.
+    pub fn in_order(&self) -> bool {
+        self.run().saturating_mul(self.count) == self.elements
+    }
+
     /// The channel of the element at this row-major index.
     pub fn at(&self, index: u64) -> usize {
         self.terms.iter().map(|&(inner, size, step)| index / inner % size * step).sum::<u64>() as usize

@@ -1,5 +1,6 @@
 //! The report that `weigh FILE` prints.
 
+pub mod check;
 mod layers;
 mod magnitudes;
 mod nodes;

@@ -1,0 +1,90 @@
+//! `weigh check` for a terminal.
+
+use weighbridge_judge::Verdict;
+use weighbridge_judge::check::{Checked, Judged};
+use weighbridge_model::{Model, Severity};
+
+use crate::style::{BAD, FAINT, GOOD, STRONG, WARN, paint};
+use crate::table::clean;
+use crate::units::plural;
+
+/// Findings of one code that are shown.
+const SHOWN: usize = 12;
+
+/// The findings, most severe first, then what was judged.
+pub fn page(file: &str, model: &Model, checked: &Checked, judged: Option<&[Judged]>, width: usize) -> String {
+    let mut out = format!("{}  {}\n\n", paint(STRONG, &clean(file)), clean(&model.origin));
+    let mut counts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    for finding in &checked.findings {
+        let seen = counts.entry(finding.code).or_default();
+        *seen += 1;
+        if *seen > SHOWN {
+            continue;
+        }
+        let style = match finding.severity {
+            Severity::Error => BAD,
+            Severity::Warning => WARN,
+            Severity::Info => FAINT,
+        };
+        let places = [&finding.tensor, &finding.node].into_iter().flatten().filter(|name| !name.is_empty());
+        let mut subject: Vec<&str> = places.map(String::as_str).collect();
+        subject.dedup();
+        let subject = if subject.is_empty() { String::new() } else { format!("{}: ", subject.join(", ")) };
+        out += &format!(
+            "{} {}{}\n",
+            paint(style, &format!("{:<7} {}", finding.severity.as_str(), finding.code)),
+            clean(&subject),
+            clean(&finding.message)
+        );
+        if *seen == 1 {
+            out += &wrapped(&finding.help, width);
+        }
+    }
+    for (code, n) in counts.iter().filter(|(_, n)| **n > SHOWN) {
+        out += &format!("{} more of {code} (--json lists all)\n", *n - SHOWN);
+    }
+    if !checked.findings.is_empty() {
+        out.push('\n');
+    }
+    let mut targets: Vec<&str> = checked.precision.iter().map(|row| row.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    for target in targets {
+        let rows = || checked.precision.iter().filter(|row| row.target == target);
+        let of = |verdict| rows().filter(|row| row.channel.is_none() && row.verdict == verdict).count();
+        let channels = |verdict| rows().filter(|row| row.channel.is_some() && row.verdict == verdict).count();
+        let folded = rows().filter(|row| row.channel.is_none() && row.folded.is_some()).count();
+        out += &format!(
+            "{target}: {}, {folded} of them after folding: {}, {} to watch, {}; output channels: {} to watch, {} unsafe\n",
+            plural(rows().filter(|row| row.channel.is_none()).count() as u64, "tensor"),
+            paint(GOOD, &format!("{} fine", of(Verdict::Fine))),
+            of(Verdict::Watch),
+            paint(
+                if of(Verdict::Unsafe) > 0 { BAD } else { GOOD },
+                &format!("{} unsafe", of(Verdict::Unsafe))
+            ),
+            channels(Verdict::Watch),
+            channels(Verdict::Unsafe),
+        );
+    }
+    if let Some(judged) = judged {
+        let bad = judged.iter().filter(|row| row.verdict == Verdict::Unsafe).count();
+        out += &format!("activations: {} looked at, {bad} unsafe\n", judged.len());
+    }
+    out
+}
+
+/// What to do, below the finding.
+fn wrapped(help: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut line = String::from("       ");
+    for word in help.split_whitespace() {
+        if line.len() + word.len() + 1 > width && line.trim() != "" {
+            out += &format!("{}\n", paint(FAINT, &line));
+            line = String::from("       ");
+        }
+        line.push(' ');
+        line += word;
+    }
+    out + &format!("{}\n", paint(FAINT, &line))
+}
