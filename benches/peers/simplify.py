@@ -25,7 +25,7 @@ def make_vit(path):
 
     net = torchvision.models.vit_b_16(weights=None).eval()
     torch.onnx.export(net, (torch.randn(1, 3, 224, 224),), path, input_names=["x"], output_names=["y"], dynamo=False,
-                      do_constant_folding=False, opset_version=13)
+                      do_constant_folding=False, opset_version=17)
 
 
 def make_large(path, gigabytes):

@@ -294,7 +294,7 @@ def branching():
         helper.make_node("Greater", ["sum", "none"], ["positive"], "positive"),
         helper.make_node("If", ["positive"], ["one"], "by_input", then_branch=way("t1", "w1"), else_branch=way("e1", "w2")),
         helper.make_node("Not", ["yes"], ["no"], "no"),
-        helper.make_node("If", ["no"], ["two"], "by_constant", then_branch=way("t2", "w2"), else_branch=way("e2", "w1")),
+        helper.make_node("If", ["no"], ["two"], "by_constant", then_branch=way("t2", "w1"), else_branch=way("e2", "w2")),
         helper.make_node("Add", ["one", "two"], ["y"], "add"),
     ]
     held = {"b": noise(4), "w1": noise(4, 4), "w2": noise(5, 4)[:4], "none": np.float32(0), "yes": np.array(True)}

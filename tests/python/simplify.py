@@ -6,6 +6,7 @@ longer than all of this. `--all` goes through every export; without it a set tha
 """
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
@@ -42,11 +43,10 @@ SET = [
 # Whose exports are shown to tell, weight by weight, in PyTorch.
 TELLING = ["resnet18", "squeezenet1_1"]
 
-# Passes that only move elements and compute sizes.
+# Passes that only move elements and compute sizes. Constants are folded in F64, and an engine's pow may be less exact.
 SHAPES = [
-    "dead", "constant-nodes", "shape-values", "fold-constants", "inline-if", "duplicate-initializers",
-    "common-subexpressions", "identity", "casts", "same-shape", "reshape-sizes", "reshapes", "transposes", "slices",
-    "concats",
+    "dead", "constant-nodes", "shape-values", "inline-if", "duplicate-initializers", "common-subexpressions", "identity",
+    "casts", "same-shape", "reshape-sizes", "reshapes", "transposes", "slices", "concats",
 ]
 
 
@@ -65,6 +65,16 @@ def distance(a, b):
         return float("inf")
     pairs = [(x.astype(np.float64), y.astype(np.float64)) for x, y in zip(a, b, strict=True) if x.size]
     return max(float(np.abs(x - y).max() / max(np.abs(x).max(), 1e-30)) for x, y in pairs)
+
+
+def apart(truth, found):
+    return float(np.abs(found[0] - truth).max() / np.abs(truth).max())
+
+
+def in_double(name, x):
+    """What the network gives in F64."""
+    with torch.no_grad():
+        return exports.build(name).double()(torch.from_numpy(x).double()).numpy()
 
 
 def deaf_in_torch(net, x):
@@ -119,7 +129,12 @@ class Cases:
     def simplify(self, path, out, *flags):
         return weigh.run(self.binary, "simplify", path, "-o", out, "--no-verify", "--json", "--force", *flags)
 
-    def case(self, path, feeds, static):
+    def as_exact(self, before, after, exact):
+        """Whether F32 alone explains it: the original is as far from F64 as what was made of it."""
+        truth = exact() if exact else None
+        return truth is not None and apart(truth, after) < max(TOLERANCE, 1.25 * apart(truth, before))
+
+    def case(self, path, feeds, static, exact=None):
         name = path.name.removesuffix(".onnx")
         out = self.folder / "out.onnx"
         report = self.simplify(path, out)
@@ -137,9 +152,9 @@ class Cases:
             self.fault(f"{name}: shapes are static, and {', '.join(left)} is left")
         before = outputs(str(path), feeds)
         off = distance(before, outputs(str(out), feeds))
-        if not off < TOLERANCE:
+        if not off < TOLERANCE and not self.as_exact(before, outputs(str(out), feeds), exact):
             self.fault(f"{name}: outputs differ by {off:.1e}")
-        self.simplify(path, out, *(f"--only={name}" for name in SHAPES))
+        self.simplify(path, out, *(f"--only={one}" for one in SHAPES))
         if any(a.tobytes() != b.tobytes() for a, b in zip(before, outputs(str(out), feeds), strict=True)):
             self.fault(f"{name}: only shapes were folded, and outputs are not the same to the bit")
         print(f"{name}: {report['nodes']['before']} -> {ours} nodes (others {theirs}), {off:.1e}")
@@ -171,7 +186,8 @@ def main():
             x = np.random.default_rng(0).standard_normal((2, 3, size, size)).astype(np.float32)
             if name in TELLING and (silent := deaf_in_torch(exports.build(name), torch.from_numpy(x))):
                 cases.fault(f"{name}: no output tells of {', '.join(silent)}")
-            cases.case(exports.export(name, how), {"x": x}, "dynamic" not in how)
+            exact = functools.partial(in_double, name, x)
+            cases.case(exports.export(name, how), {"x": x}, "dynamic" not in how, exact)
     if cases.faults:
         raise SystemExit(f"{len(cases.faults)} faults")
 
