@@ -36,8 +36,12 @@ def make_large(path, gigabytes):
     width, data = 8192, path.with_suffix(".data")
     size = 4 * width * width
     layers = int(gigabytes * 1e9 / size) + 1
-    data.touch()
-    os.truncate(data, layers * size)
+    with data.open("wb") as file:
+        for i in range(layers):
+            # Weights that are all the same would become one.
+            file.seek(i * size)
+            file.write(np.float32([i + 1]).tobytes())
+        file.truncate(layers * size)
     held, nodes, at = [], [], "x"
     scale = numpy_helper.from_array(np.linspace(0.5, 1.5, width, dtype=np.float32), "scale")
     for i in range(layers):
