@@ -49,6 +49,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/digits_caffe.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/diff.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/check.py --weigh target/debug/weigh
+	$(IN_VENV) -W ignore tests/python/mixed.py --weigh target/debug/weigh
 
 venv: $(VENV)/requirements.txt
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use weighbridge_model::{Error, Model, Result};
 
 use crate::caffe::{self, CaffeReference};
+use crate::rounded::rounded;
 use crate::{Array, Probe};
 
 /// Executes models: ONNX files, or graphs of a domain of its own.
@@ -16,6 +17,12 @@ pub trait Engine {
     /// What in a model it would execute in another type than the model's own, or not at all: names of tensors or
     /// nodes, each with the reason. A proof on a promoted type proves nothing.
     fn lacks(&self, model: &Model) -> Vec<(String, String)>;
+
+    /// Whether it computes types of 16 bits in F32 without a word: then each node of a model rounds what it gives by
+    /// itself.
+    fn promotes(&self) -> bool {
+        false
+    }
 
     /// Prepares the file at `path`, its optimisations off.
     ///
@@ -29,7 +36,8 @@ pub trait Engine {
     /// # Errors
     /// What is in the way of writing it; what the engine says against it.
     fn open(&self, model: &Model, inner: &[String]) -> Result<Box<dyn Session>> {
-        let probe = Probe::new(model, inner)?;
+        let explicit = if self.promotes() { rounded(model)? } else { None };
+        let probe = Probe::new(explicit.as_ref().unwrap_or(model), inner)?;
         let session = self.load(&probe.path())?;
         Ok(Box::new(Probed { session, _probe: probe }))
     }

@@ -16,6 +16,7 @@ mod observe;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod probe;
+mod rounded;
 #[cfg(feature = "rten")]
 mod rten_engine;
 mod verify;

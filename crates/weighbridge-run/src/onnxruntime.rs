@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Mutex;
 
+use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, Tensor, TensorElementType, ValueType};
@@ -10,9 +12,12 @@ use weighbridge_model::{DType, Error, Model, Place, Result};
 
 use crate::{Array, Engine, Session};
 
+/// A process has one.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+
 /// The library, loaded.
 pub struct OnnxRuntime {
-    environment: ort::environment::Environment,
+    environment: Environment,
     library: String,
 }
 
@@ -29,9 +34,16 @@ impl OnnxRuntime {
         }
         let fault =
             |e: String| Error::unsupported(Place::source(shown.clone()), format!("no ONNX Runtime: {e}"));
-        let builder = ort::init_from(library).map_err(|e| fault(e.to_string()))?;
-        let environment = builder.with_telemetry(false).build().map_err(|e| fault(e.to_string()))?;
-        environment.set_log_level(ort::logging::LogLevel::Fatal);
+        let mut only = ENVIRONMENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let environment = match &*only {
+            Some(environment) => environment.clone(),
+            None => {
+                let builder = ort::init_from(library).map_err(|e| fault(e.to_string()))?;
+                let made = builder.with_telemetry(false).build().map_err(|e| fault(e.to_string()))?;
+                made.set_log_level(ort::logging::LogLevel::Fatal);
+                only.insert(made).clone()
+            }
+        };
         let name = library.file_name().unwrap_or_default().to_string_lossy();
         let version = name.split(".so.").nth(1).unwrap_or_default().to_owned();
         Ok(OnnxRuntime { environment, library: version })
@@ -43,9 +55,13 @@ impl Engine for OnnxRuntime {
         format!("onnxruntime {}", self.library).trim_end().to_owned()
     }
 
-    /// Nothing is promoted: what it has no kernel for, it does not load.
+    /// What it has no kernel for, it does not load; but for types of 16 bits.
     fn lacks(&self, _: &Model) -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    fn promotes(&self) -> bool {
+        true
     }
 
     fn load(&self, path: &Path) -> Result<Box<dyn Session>> {

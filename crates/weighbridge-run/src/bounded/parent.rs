@@ -28,6 +28,10 @@ impl Engine for Bounded {
         self.engine.lacks(model)
     }
 
+    fn promotes(&self) -> bool {
+        self.engine.promotes()
+    }
+
     fn load(&self, path: &Path) -> Result<Box<dyn Session>> {
         let (program, arguments) = &self.bounds.program;
         let mut command = Command::new(program);
