@@ -331,7 +331,10 @@ impl<'s, 'm> Edit<'s, 'm> {
         let described = self.graph.quantization.iter().any(|(of, _)| *of == old);
         if (self.links[from].output || described) && whole {
             // The other way round: the name that is seen from outside stays.
+            // What made `old` may have been all that read `new`.
+            self.links[to].uses += 1;
             self.take_from_producer(old);
+            self.links[to].uses -= 1;
             let maker = maker.expect("it has one");
             if let Some(node) = &mut self.slots[maker.0 as usize].node {
                 node.outputs.iter_mut().filter(|o| **o == Some(new)).for_each(|o| *o = Some(old));
