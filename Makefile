@@ -6,10 +6,10 @@ IN_VENV := $(VENV)/bin/python
 FUZZ_SECONDS ?= 60
 FUZZ_LIMITS := -rss_limit_mb=1024 -timeout=10 -max_len=65536
 
-.PHONY: test cargo-test python-test venv fmt clippy corpus digits picture quotes fuzz peers peers-wts peers-moves peers-ls
+.PHONY: test cargo-test python-test venv fmt clippy corpus digits picture quotes fuzz peers peers-wts peers-moves peers-ls peers-simplify
 
 test: cargo-test python-test
-	@echo "skipped: fuzzing (make fuzz), the comparison with peers on 4 GB files (make peers peers-moves peers-ls)"
+	@echo "skipped: fuzzing (make fuzz), the comparison with peers on 4 GB files (make peers peers-moves peers-ls peers-simplify)"
 
 cargo-test:
 	cargo test --workspace --locked
@@ -37,6 +37,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/infer.py --infer target/debug/examples/infer
 	cargo build --locked -p weighbridge-graph --example simplify
 	$(IN_VENV) -W ignore tests/python/simplify_nodes.py --simplify target/debug/examples/simplify
+	$(IN_VENV) -W ignore tests/python/simplify.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/fold.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/reparameterize.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_reference.py --weigh target/debug/weigh
@@ -101,3 +102,7 @@ peers-moves: venv
 peers-ls: venv
 	cargo build --release --locked -p weigh
 	$(IN_VENV) benches/peers/ls.py
+
+peers-simplify: venv
+	cargo build --release --locked -p weigh
+	$(IN_VENV) -W ignore benches/peers/simplify.py

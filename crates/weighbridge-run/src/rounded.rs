@@ -49,7 +49,15 @@ pub(crate) fn rounded(model: &Model) -> Result<Option<Model>> {
 
 /// Whether a node may compute in F32 instead: not one that tells a type, nor one that knows values by name.
 fn computes(node: &Node) -> bool {
-    let own = ["Cast", "CastLike", "Constant", "ConstantOfShape", "EyeLike", "RandomNormalLike", "RandomUniformLike"];
+    let own = [
+        "Cast",
+        "CastLike",
+        "Constant",
+        "ConstantOfShape",
+        "EyeLike",
+        "RandomNormalLike",
+        "RandomUniformLike",
+    ];
     let graphs = |(_, a): &(String, Attribute)| matches!(a, Attribute::Graph(_) | Attribute::Graphs(_));
     matches!(node.domain.as_str(), "" | "ai.onnx")
         && !own.contains(&node.op.as_str())

@@ -3,6 +3,7 @@
 //! One [`Edit`] is one graph; its subgraphs are edited on their own, and what they take from it by name counts as read
 //! by the node that holds them. Graph inputs and outputs keep their names and ids.
 
+mod bytes;
 mod captures;
 mod compact;
 mod facts;
@@ -14,7 +15,7 @@ mod view;
 use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::{
-    Attribute, Dim, Error, Graph, GraphValue, Model, Node, Place, Result, Tensor, TensorId, Value, ValueId,
+    Dim, Error, Graph, GraphValue, Model, Node, Place, Result, Tensor, TensorId, ValueId,
 };
 
 use crate::infer::GraphFacts;
@@ -279,7 +280,7 @@ impl<'s, 'm> Edit<'s, 'm> {
             known.dtype = Some(tensor.dtype);
             known.shape = Some(tensor.shape.iter().map(|&n| Dim::Known(n)).collect());
             let name = known.name.clone();
-            self.saved -= tensor.bytes() as i64 + name.len() as i64 + INITIALIZER;
+            self.saved -= bytes::of_tensor(&tensor, &name);
             let id = self.shared.model.push(Tensor { name, ..tensor });
             self.links[value.0 as usize].tensor = Some(id);
             self.graph.initializers.push((value, id));
@@ -330,7 +331,10 @@ impl<'s, 'm> Edit<'s, 'm> {
         let described = self.graph.quantization.iter().any(|(of, _)| *of == old);
         if (self.links[from].output || described) && whole {
             // The other way round: the name that is seen from outside stays.
+            // What made `old` may have been all that read `new`.
+            self.links[to].uses += 1;
             self.take_from_producer(old);
+            self.links[to].uses -= 1;
             let maker = maker.expect("it has one");
             if let Some(node) = &mut self.slots[maker.0 as usize].node {
                 node.outputs.iter_mut().filter(|o| **o == Some(new)).for_each(|o| *o = Some(old));
@@ -452,8 +456,10 @@ impl<'s, 'm> Edit<'s, 'm> {
         };
         let tensors = &self.shared.model.tensors;
         let gone = self.graph.initializers.iter().filter(|(value, _)| !kept(value));
-        let bytes: u64 = gone.map(|(_, tensor)| tensors[tensor.0 as usize].bytes()).sum();
-        self.saved += i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.saved += gone
+            .map(|(_, id)| &tensors[id.0 as usize])
+            .map(|tensor| bytes::of_tensor(tensor, &tensor.name))
+            .sum::<i64>();
         self.graph.initializers.retain(|(value, _)| kept(value));
         self.graph.sparse.retain(|(value, _)| kept(value));
         let gone: Vec<usize> = (0..self.links.len()).filter(|&i| !kept(&ValueId(i as u32))).collect();
@@ -483,22 +489,6 @@ impl<'s, 'm> Edit<'s, 'm> {
         self.drop_unread(captured_before, &mut Vec::new());
     }
 
-    /// Bytes that a node takes in a file: three quarters of an estimate, so that what is won is not overrated.
-    pub fn bytes_of(&self, node: &Node) -> i64 {
-        let value = |value: &Option<ValueId>| 2 + value.map_or(0, |v| self.graph.value(v).name.len());
-        let attribute = |(name, attribute): &(String, Attribute)| {
-            8 + name.len()
-                + match attribute {
-                    Attribute::Value(Value::List(items)) => 2 * items.len(),
-                    Attribute::Tensor(id) => self.shared.model.tensor(*id).bytes() as usize,
-                    _ => 2,
-                }
-        };
-        let values: usize = node.inputs.iter().chain(&node.outputs).map(value).sum();
-        let attributes: usize = node.attributes.iter().map(attribute).sum();
-        (6 + node.name.len() + node.op.len() + values + attributes) as i64 * 3 / 4
-    }
-
     /// Counts on from what was saved before.
     pub fn count_on_from(&mut self, saved: i64) {
         self.saved += saved;
@@ -522,9 +512,6 @@ impl<'s, 'm> Edit<'s, 'm> {
         graph
     }
 }
-
-/// Bytes that an initializer takes in a file beside its name and elements, about.
-const INITIALIZER: i64 = 16;
 
 /// A place in a graph, for errors.
 pub(crate) fn fault(what: impl Into<String>, node: &str) -> Error {

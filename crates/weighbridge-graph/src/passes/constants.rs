@@ -1,6 +1,6 @@
 //! What constants alone make is a constant, where that does not make the file larger.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use weighbridge_model::{Result, Tensor, TensorId, ValueId};
@@ -22,6 +22,9 @@ const REPEATING: [&str; 4] = ["Expand", "Tile", "ConstantOfShape", "Range"];
 
 /// Bytes that a folded repetition may take beyond what makes it.
 const SLACK: i64 = 1024;
+
+/// Bytes that an initializer takes at most beside its name and its elements, with few dimensions.
+const HEADER: i64 = 32;
 
 pub(super) struct FoldConstants;
 
@@ -80,6 +83,16 @@ impl Known {
             Known::Array(array) => Ok(Some(Rc::clone(array))),
         }
     }
+}
+
+/// Which nodes become initializers.
+struct Choice {
+    /// Nodes, and those of their outputs that nodes which stay read; last ones first.
+    put: Vec<(NodeId, Vec<ValueId>)>,
+    /// Nodes that stay, and what they would have taken.
+    left: Vec<(NodeId, i64)>,
+    /// Bytes that the file is then smaller by than it was, about.
+    credit: i64,
 }
 
 /// Everything that follows from constants.
@@ -184,40 +197,10 @@ impl Folded {
 
     /// Puts in what is read by nodes that stay.
     fn apply(self, pass: &'static str, edit: &mut Edit<'_, '_>, report: &mut Report) -> Result<usize> {
-        let mut folded = vec![false; edit.node_bound()];
-        self.nodes.iter().for_each(|id| folded[id.0 as usize] = true);
-        let freed = self.freed(edit, &folded);
-        let mut credit = edit.saved() + freed.values().sum::<i64>();
-        credit += self.nodes.iter().map(|&id| edit.bytes_of(edit.node(id))).sum::<i64>();
-        let mut put = Vec::new();
-        for &id in self.nodes.iter().rev() {
-            let node = edit.node(id);
-            let stays = |value: ValueId| {
-                let outside = edit.consumers(value).len();
-                edit.is_output(value)
-                    || edit.uses(value) as usize > outside && outside == 0
-                    || edit.consumers(value).iter().any(|reader| !folded[reader.0 as usize])
-            };
-            let needed: Vec<ValueId> = node.outputs.iter().flatten().copied().filter(|&v| stays(v)).collect();
-            if needed.is_empty() {
-                continue;
-            }
-            let cost: i64 = needed.iter().map(|v| self.known[v].bytes(edit) as i64 + 16).sum();
-            let read = node.inputs.iter().flatten();
-            let own: i64 = edit.bytes_of(node) + read.filter_map(|value| freed.get(value)).sum::<i64>();
-            let repeats = REPEATING.contains(&node.op.as_str()) && cost > own + SLACK;
-            if repeats || cost > own && cost > credit {
-                report.left(
-                    pass,
-                    edit.label(id),
-                    format!("folded it would take {cost} bytes, and the file would grow"),
-                );
-                credit -= own;
-                folded[id.0 as usize] = false;
-                continue;
-            }
-            credit -= cost;
-            put.push((id, needed));
+        let Choice { put, left, .. } = self.within_budget(edit);
+        for (id, cost) in left {
+            let why = format!("folded it would take {cost} bytes, and the file would grow");
+            report.left(pass, edit.label(id), why);
         }
         let count = put.len();
         for (_, needed) in put {
@@ -238,8 +221,90 @@ impl Folded {
         Ok(count)
     }
 
+    /// As many folds as what has been saved in the whole file pays for, those that cost least first.
+    fn within_budget(&self, edit: &Edit<'_, '_>) -> Choice {
+        let freed = self.freed(edit);
+        let growth = |&id: &NodeId| {
+            let node = edit.node(id);
+            let alone = node.inputs.iter().flatten().filter(|value| edit.uses(**value) == 1);
+            let own: i64 = alone.filter_map(|value| freed.get(value)).sum();
+            let outputs = node.outputs.iter().flatten().filter(|value| edit.uses(**value) > 0);
+            outputs.map(|&value| self.cost(edit, value)).sum::<i64>() - own - edit.bytes_of(node)
+        };
+        let growths: Vec<i64> = self.nodes.iter().map(growth).collect();
+        let mut costly: Vec<usize> = (0..growths.len()).filter(|&at| growths[at] > 0).collect();
+        costly.sort_by_key(|&at| growths[at]);
+        let mut allowed = vec![true; self.nodes.len()];
+        costly.retain(|&at| {
+            let repeats = REPEATING.contains(&edit.node(self.nodes[at]).op.as_str());
+            allowed[at] = !(repeats && growths[at] > SLACK);
+            allowed[at]
+        });
+        let mut first = |count: usize| {
+            costly.iter().enumerate().for_each(|(rank, &at)| allowed[at] = rank < count);
+            self.choose(edit, &freed, &allowed)
+        };
+        let all = first(costly.len());
+        if all.credit >= 0 {
+            return all;
+        }
+        let (mut fits, mut fails) = (0, costly.len());
+        while fails - fits > 1 {
+            let middle = fits.midpoint(fails);
+            if first(middle).credit >= 0 { fits = middle } else { fails = middle }
+        }
+        first(fits)
+    }
+
+    /// Bytes that a value takes as an initializer.
+    fn cost(&self, edit: &Edit<'_, '_>, value: ValueId) -> i64 {
+        let bytes = i64::try_from(self.known[&value].bytes(edit)).unwrap_or(i64::MAX / 4);
+        bytes + edit.value(value).name.len() as i64 + HEADER
+    }
+
+    /// What is put in if these of the nodes, and no others, may be.
+    fn choose(&self, edit: &Edit<'_, '_>, freed: &HashMap<ValueId, i64>, allowed: &[bool]) -> Choice {
+        let mut folded = self.folded(edit);
+        let mut back: HashSet<ValueId> = HashSet::new();
+        let mut choice = Choice { put: Vec::new(), left: Vec::new(), credit: edit.saved() };
+        choice.credit += freed.values().sum::<i64>();
+        choice.credit += self.nodes.iter().map(|&id| edit.bytes_of(edit.node(id))).sum::<i64>();
+        for (&id, allowed) in self.nodes.iter().zip(allowed).rev() {
+            let node = edit.node(id);
+            let stays = |value: ValueId| {
+                let readers = edit.consumers(value);
+                edit.is_output(value)
+                    || edit.uses(value) > 0 && readers.is_empty()
+                    || readers.iter().any(|reader| !folded[reader.0 as usize])
+            };
+            let needed: Vec<ValueId> = node.outputs.iter().flatten().copied().filter(|&v| stays(v)).collect();
+            if needed.is_empty() {
+                continue;
+            }
+            let cost: i64 = needed.iter().map(|&value| self.cost(edit, value)).sum();
+            if *allowed {
+                choice.credit -= cost;
+                choice.put.push((id, needed));
+                continue;
+            }
+            folded[id.0 as usize] = false;
+            let read = node.inputs.iter().flatten().filter(|value| back.insert(**value));
+            choice.credit -= edit.bytes_of(node) + read.filter_map(|value| freed.get(value)).sum::<i64>();
+            choice.left.push((id, cost));
+        }
+        choice
+    }
+
+    /// Which nodes are known, by their ids.
+    fn folded(&self, edit: &Edit<'_, '_>) -> Vec<bool> {
+        let mut folded = vec![false; edit.node_bound()];
+        self.nodes.iter().for_each(|id| folded[id.0 as usize] = true);
+        folded
+    }
+
     /// Bytes of initializers that only folded nodes read.
-    fn freed(&self, edit: &Edit<'_, '_>, folded: &[bool]) -> HashMap<ValueId, i64> {
+    fn freed(&self, edit: &Edit<'_, '_>) -> HashMap<ValueId, i64> {
+        let folded = self.folded(edit);
         let mut freed = HashMap::new();
         for &id in &self.nodes {
             for &value in edit.node(id).inputs.iter().flatten() {

@@ -197,3 +197,12 @@ fn a_chain_of_many_takes_time_in_proportion() {
     assert_eq!(done.ops(), ["Conv"]);
     assert_eq!(done.constant(0, 2), [f64::from(n)]);
 }
+
+#[test]
+fn what_a_no_op_at_an_output_alone_reads_makes_the_output() {
+    let mut net = Net::new(&[("x", &[2, 3])]);
+    net.node("Relu", "relu", &["x"], &["s"], vec![]);
+    net.node("Shape", "shape", &["s"], &["z"], vec![]);
+    net.node("Reshape", "reshape", &["s", "z"], &["out"], vec![]);
+    assert_eq!(net.run(&["out"], "same-shape").ops(), ["Relu"]);
+}
