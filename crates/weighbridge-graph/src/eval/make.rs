@@ -107,8 +107,8 @@ fn non_zero(call: &Call<'_>) -> Result<Vec<Array>, String> {
     }
     let mut all = Vec::with_capacity(rank * places.len());
     let strides = super::array::strides(&x.shape);
-    for axis in 0..rank {
-        all.extend(places.iter().map(|p| (p / strides[axis] % x.shape[axis]) as i64));
+    for (stride, size) in strides.iter().zip(&x.shape) {
+        all.extend(places.iter().map(|p| (p / stride % size) as i64));
     }
     Ok(vec![Array::ints(DType::I64, vec![rank, places.len()], all)])
 }

@@ -226,11 +226,7 @@ fn nd_places(x: &Array, indices: &Array) -> Result<(Vec<usize>, Vec<usize>), Str
     let shape: Vec<usize> =
         indices.shape[..indices.shape.len() - 1].iter().chain(&x.shape[depth..]).copied().collect();
     let mut places = Vec::with_capacity(counted(&shape)?);
-    let count = if depth == 0 {
-        indices.shape[..indices.shape.len() - 1].iter().product()
-    } else {
-        all.len() / depth
-    };
+    let count: usize = indices.shape[..indices.shape.len() - 1].iter().product();
     for n in 0..count {
         let mut start = 0;
         for (k, &i) in all[n * depth..][..depth].iter().enumerate() {

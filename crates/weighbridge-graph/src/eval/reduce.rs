@@ -86,7 +86,7 @@ fn cumulated(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let Data::Ints(all) = &x.data else { return Err("running sums of fractions".into()) };
     let mut all = all.clone();
     for i in 0..all.len() {
-        if i / step % x.shape[axis] > 0 {
+        if !(i / step).is_multiple_of(x.shape[axis]) {
             all[i] = all[i].wrapping_add(all[i - step]);
         }
     }
