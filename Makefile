@@ -45,6 +45,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/caffe_peers.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_verify.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_onnx.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/caffe_hostile.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_layers.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/digits_caffe.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/diff.py --weigh target/debug/weigh

@@ -33,6 +33,8 @@ class Net:
         self.weights = b""
         self.channels = {"data": channels}
         self.count = 0
+        # Whether OpenCV has all of the layers.
+        self.known = True
 
     def layer(self, kind, bottoms, settings="", blobs=(), top=None, channels=None):
         self.count += 1
@@ -52,6 +54,23 @@ class Net:
         told = f"num_output: {outputs} kernel_size: {kernel} stride: {stride} pad: {pad} group: {group}"
         told += "" if bias else " bias_term: false"
         return self.layer("Convolution", [bottom], f"convolution_param {{ {told} }}", blobs, channels=outputs)
+
+    def widened(self, bottom, outputs, kernel, stride=1, pad=0, group=1):
+        """Deconvolution without a bias."""
+        shape = (self.channels[bottom], outputs // group, kernel, kernel)
+        weight = self.random.standard_normal(shape) * (2 / (shape[0] // group * kernel**2)) ** 0.5
+        told = f"num_output: {outputs} kernel_size: {kernel} stride: {stride} pad: {pad} group: {group} bias_term: false"
+        return self.layer("Deconvolution", [bottom], f"convolution_param {{ {told} }}", [weight], channels=outputs)
+
+    def depthwise(self, x, outputs, stride):
+        """Three by three for each channel, then one by one across them."""
+        inputs = self.channels[x]
+        x = self.relu(self.norm(self.conv(x, inputs, 3, stride, 1, inputs, bias=False)))
+        return self.relu(self.norm(self.conv(x, outputs, 1, bias=False)))
+
+    def prelu(self, blob_name):
+        slopes = self.random.uniform(0.05, 0.5, self.channels[blob_name])
+        return self.layer("PReLU", [blob_name], "", [slopes], top=blob_name)
 
     def norm(self, blob_name, large=1.0):
         """BatchNorm and Scale in place; `large` is what the variances are of."""
@@ -147,19 +166,193 @@ def squeezenet(size):
     return net
 
 
+class OldNet(Net):
+    """The form of 2014: types by number, rates of learning beside them, four sizes a blob."""
+
+    NUMBERS = {"Convolution": 4, "Dropout": 6, "InnerProduct": 14, "LRN": 15, "Pooling": 17, "ReLU": 18, "Softmax": 20}
+    WORDS = {"InnerProduct": "INNER_PRODUCT"}
+
+    def __init__(self, name, channels, size, seed):
+        super().__init__(name, channels, size, seed)
+        dims = " ".join(f"input_dim: {n}" for n in self.input)
+        self.text = [f'name: "{name}"', f'input: "data" {dims}']
+
+    def layer(self, kind, bottoms, settings="", blobs=(), top=None, channels=None):
+        self.count += 1
+        name = f"{kind.lower()}/{self.count}"
+        top = top or name
+        read = " ".join(f'bottom: "{bottom}"' for bottom in bottoms)
+        rates = "blobs_lr: 1 blobs_lr: 2 weight_decay: 1 weight_decay: 0" if blobs else ""
+        word = self.WORDS.get(kind, kind.upper())
+        self.text.append(f'layers {{ name: "{name}" type: {word} {read} top: "{top}" {rates} {settings} }}')
+        if blobs:
+            message = field(4, name.encode()) + varint(5 << 3) + varint(self.NUMBERS[kind])
+            self.weights += field(2, message + b"".join(map(self.old_blob, blobs)))
+        self.channels[top] = channels or self.channels[bottoms[0]]
+        return top
+
+    @staticmethod
+    def old_blob(array):
+        sizes = (1,) * (4 - array.ndim) + array.shape
+        numbers = b"".join(varint(at << 3) + varint(n) for at, n in enumerate(sizes, 1))
+        return field(6, numbers + field(5, array.astype("<f4").tobytes()))
+
+
+def pooled(side, kernel, stride):
+    """How many windows there are along a side, counted up."""
+    return -(-(side - kernel) // stride) + 1
+
+
+def alexnet(size):
+    """Groups, and LRN before pooling."""
+    net = Net("alexnet", 3, size, 6)
+    x = net.pool(net.lrn(net.relu(net.conv("data", 96, 11, 4))), "MAX", 3, 2)
+    x = net.pool(net.lrn(net.relu(net.conv(x, 256, 5, 1, 2, 2))), "MAX", 3, 2)
+    x = net.relu(net.conv(x, 384, 3, 1, 1))
+    x = net.relu(net.conv(x, 384, 3, 1, 1, 2))
+    x = net.pool(net.relu(net.conv(x, 256, 3, 1, 1, 2)), "MAX", 3, 2)
+    side = (size - 11) // 4 + 1
+    for _ in range(3):
+        side = pooled(side, 3, 2)
+    x = net.layer("Dropout", [net.relu(net.dense(x, 256, 256 * side * side))])
+    net.softmax(net.dense(x, 100, 256))
+    return net
+
+
+def mobilenet1(size):
+    """The first one, of which every convolution but the first is depthwise or one by one."""
+    net = Net("mobilenet1", 3, size, 7)
+    x = net.relu(net.norm(net.conv("data", 32, 3, 2, 1, bias=False)))
+    for outputs, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (1024, 2)):
+        x = net.depthwise(x, outputs, stride)
+    net.softmax(net.conv(net.pool(x, "AVE"), 100, 1))
+    return net
+
+
+def detector(size):
+    """SSD: boxes from maps of two sizes, the first of them normalized."""
+    classes, net = 4, Net("detector", 3, size, 8)
+    x = net.relu(net.norm(net.conv("data", 16, 3, 2, 1, bias=False)))
+    x = net.depthwise(x, 32, 2)
+    scale = np.full(32, 2.0)
+    settings = 'norm_param { across_spatial: false channel_shared: false scale_filler { type: "constant" value: 2 } }'
+    maps = [net.layer("Normalize", [x], settings, [scale]), net.depthwise(x, 64, 2)]
+    places, scores, priors = [], [], []
+    for x, least, most in zip(maps, (0.2, 0.45), (0.45, 0.8), strict=True):
+        for kind, each in ((places, 4), (scores, classes)):
+            y = net.conv(x, 6 * each, 3, 1, 1)
+            y = net.layer("Permute", [y], "permute_param { order: 0 order: 2 order: 3 order: 1 }")
+            kind.append(net.layer("Flatten", [y], "flatten_param { axis: 1 }"))
+        told = f"min_size: {int(least * size)} max_size: {int(most * size)} aspect_ratio: 2 aspect_ratio: 3 flip: true clip: false"
+        told += " variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 offset: 0.5"
+        priors.append(net.layer("PriorBox", [x, "data"], f"prior_box_param {{ {told} }}"))
+    place, score = (net.layer("Concat", kind, "concat_param { axis: 1 }") for kind in (places, scores))
+    prior = net.layer("Concat", priors, "concat_param { axis: 2 }")
+    score = net.layer("Reshape", [score], f"reshape_param {{ shape {{ dim: 0 dim: -1 dim: {classes} }} }}")
+    score = net.layer("Softmax", [score], "softmax_param { axis: 2 }")
+    score = net.layer("Flatten", [score], "flatten_param { axis: 1 }")
+    told = f"num_classes: {classes} share_location: true background_label_id: 0 code_type: CENTER_SIZE"
+    told += " keep_top_k: 20 confidence_threshold: 0.3 nms_param { nms_threshold: 0.45 top_k: 40 }"
+    net.last = net.layer("DetectionOutput", [place, score, prior], f"detection_output_param {{ {told} }}")
+    return net
+
+
+def faces(size):
+    """The first net of MTCNN: slopes by channel, and two outputs."""
+    net = Net("faces", 3, size, 9)
+    x = net.pool(net.prelu(net.conv("data", 10, 3)), "MAX", 2, 2)
+    x = net.prelu(net.conv(net.prelu(net.conv(x, 16, 3)), 32, 3))
+    net.conv(x, 4, 1)
+    net.softmax(net.conv(x, 2, 1))
+    return net
+
+
+def embedding(size):
+    """A vector of length one for a face."""
+    net = Net("embedding", 3, size, 10)
+    x = net.prelu(net.conv("data", 32, 3, 2, 1))
+    for outputs in (32, 64):
+        x = net.prelu(net.conv(x, outputs, 3, 2, 1))
+        y = net.prelu(net.conv(net.prelu(net.conv(x, outputs, 3, 1, 1)), outputs, 3, 1, 1))
+        x = net.layer("Eltwise", [x, y], "eltwise_param { operation: SUM }")
+    side = -(-size // 8)
+    x = net.dense(x, 128, 64 * side * side)
+    x = net.layer("Reshape", [x], "reshape_param { shape { dim: 0 dim: 0 dim: 1 dim: 1 } }")
+    net.last = net.layer("Normalize", [x], "norm_param { across_spatial: true channel_shared: true }", [np.array([1.0])])
+    return net
+
+
+def enlarged(size):
+    """A picture of twice the size: what is learned, added to what interpolation gives."""
+    net = Net("enlarged", 1, size, 11)
+    x = net.relu(net.conv("data", 16, 3, 1, 1))
+    x = net.concat(x, net.relu(net.norm(net.conv(x, 16, 3, 1, 1))))
+    x = net.conv(net.relu(net.widened(x, 8, 4, 2, 1)), 1, 3, 1, 1)
+    y = net.layer("Interp", ["data"], f"interp_param {{ height: {2 * size} width: {2 * size} }}")
+    net.last = net.layer("Eltwise", [x, y], "eltwise_param { operation: SUM }")
+    return net
+
+
+def segments(size):
+    """FCN: wide padding, classes by place enlarged twice, cropped to what they are added to."""
+    net = Net("segments", 3, size, 12)
+    x = net.pool(net.relu(net.conv("data", 16, 3, 1, 20)), "MAX", 2, 2)
+    near = x = net.pool(net.relu(net.conv(x, 32, 3, 1, 1)), "MAX", 2, 2)
+    x = net.pool(net.relu(net.conv(x, 64, 3, 1, 1)), "MAX", 2, 2)
+    x = net.widened(net.conv(x, 5, 1), 5, 4, 2, group=5)
+    y = net.conv(near, 5, 1)
+    x = net.layer("Crop", [x, y], "crop_param { axis: 2 offset: 1 }", channels=5)
+    x = net.widened(net.layer("Eltwise", [x, y]), 5, 8, 4, group=5)
+    net.last = net.layer("Crop", [x, "data"], "crop_param { axis: 2 offset: 14 }", channels=5)
+    return net
+
+
+def roads(size):
+    """ENet: maxima go back to where they stood."""
+    net = Net("roads", 3, size, 13)
+    net.known = False
+    x = net.prelu(net.norm(net.conv("data", 16, 3, 2, 1, bias=False)))
+    x = net.prelu(net.norm(net.conv(x, 16, 3, 1, 1)))
+    net.text.append(f'layer {{ name: "down" type: "Pooling" bottom: "{x}" top: "down" top: "mask" pooling_param {{ pool: MAX kernel_size: 2 stride: 2 }} }}')
+    net.channels |= {"down": 16, "mask": 16}
+    wide = "num_output: 16 kernel_size: 3 pad: 2 dilation: 2 bias_term: false"
+    weight = net.random.standard_normal((16, 16, 3, 3)) / 12
+    y = net.layer("Convolution", ["down"], f"convolution_param {{ {wide} }}", [weight], channels=16)
+    y = net.layer("Eltwise", [net.norm(y), "down"])
+    y = net.layer("Upsample", [net.prelu(y), "mask"], "upsample_param { scale: 2 }")
+    y = net.layer("Eltwise", [y, x], "eltwise_param { operation: MAX }")
+    y = net.widened(y, 5, 2, 2)
+    net.last = net.layer("ArgMax", [y], "argmax_param { axis: 1 }", channels=1)
+    return net
+
+
 def age(size):
-    """Three convolutions with LRN and three dense layers."""
-    net = Net("age", 3, size, 5)
+    """Three convolutions with LRN and three dense layers, in the form of 2014."""
+    net = OldNet("age", 3, size, 5)
     x = net.lrn(net.pool(net.relu(net.conv("data", 96, 7, 4)), "MAX", 3, 2))
     x = net.lrn(net.pool(net.relu(net.conv(x, 256, 5, 1, 2)), "MAX", 3, 2))
     x = net.pool(net.relu(net.conv(x, 384, 3, 1, 1)), "MAX", 3, 2)
     side = (size - 7) // 4 + 1
     for _ in range(3):
-        side = -(-(side - 3) // 2) + 1
+        side = pooled(side, 3, 2)
     x = net.relu(net.dense(x, 512, 384 * side * side))
     x = net.layer("Dropout", [net.relu(net.dense(x, 512, 512))])
     net.softmax(net.dense(x, 8, 512))
     return net
 
 
-NETS = (resnet50, mobilenet, googlenet, squeezenet, age)
+NETS = (
+    resnet50,
+    mobilenet,
+    googlenet,
+    squeezenet,
+    age,
+    alexnet,
+    mobilenet1,
+    detector,
+    faces,
+    embedding,
+    enlarged,
+    segments,
+    roads,
+)

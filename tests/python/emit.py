@@ -19,8 +19,12 @@ import emitted
 import numpy as np
 import onnx
 import torch
+import torchvision
 import weigh
 from onnx import numpy_helper
+
+sys.path.insert(0, str(weigh.ROOT / "tests" / "generate"))
+import exports  # noqa: E402
 
 # Cases that are expressed and differ, each with its reason.
 EXCEPTIONS = {
@@ -28,17 +32,21 @@ EXCEPTIONS = {
     "test_reduce_max_empty_set_bool": "torch has no largest of no values",
     "test_reduce_min_empty_set": "torch has no smallest of no values",
 }
+# Transformers of two layers or so, of the code that the large ones are of.
+SMALL = {
+    "vit": lambda: torchvision.models.VisionTransformer(32, 8, 2, 4, 64, 128, num_classes=10),
+    "swin": lambda: torchvision.models.SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=10),
+}
 # Networks whose every value is compared, with the side of their images.
 NETS = {
     "resnet18": 64,
     "mobilenet_v2": 64,
     "squeezenet1_1": 64,
     "googlenet": 64,
-    "shufflenet_v2_x0_5": 64,
-    "densenet121": 64,
+    "shufflenet_v2_x1_0": 64,
     "efficientnet_b0": 64,
-    "swin_t": 64,
-    "vit_b_16": 224,
+    "vit": 32,
+    "swin": 32,
 }
 # Of these the layout is looked at too, which takes black a while.
 FORMATTED = ("resnet18", "googlenet")
@@ -131,16 +139,12 @@ def operators(binary, folder, only):
 
 def exported(name, size, folder):
     """A network of torchvision, its statistics those of noise and no head of zeros, as the exporter writes it."""
-    import torchvision
-
-    torch.manual_seed(0)
-    more = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
-    net = getattr(torchvision.models, name)(weights=None, **more).train()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            if parameter.dim() > 1 and not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.02)
-        net(torch.randn(4, 3, size, size))
+    if name in SMALL:
+        torch.manual_seed(0)
+        net = SMALL[name]()
+        exports.settle(net, torch.randn(4, 3, size, size))
+    else:
+        net = exports.build(name)
     path = folder / f"{name}.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -374,6 +374,9 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub bounds: crate::engine::BoundsArgs,
 
+    #[command(flatten)]
+    pub state: StateArgs,
+
     /// Compare no inner values.
     #[arg(long)]
     pub outputs_only: bool,
@@ -535,6 +538,18 @@ pub struct SimplifyArgs {
     pub json: bool,
 }
 
+/// Which layers of a net of Caffe's are there. The phase is TEST.
+#[derive(Debug, clap::Args)]
+pub struct StateArgs {
+    /// A stage of a net of Caffe's that is met, beside those in the net's own `state`; may be repeated.
+    #[arg(long = "stage", value_name = "NAME")]
+    pub stages: Vec<String>,
+
+    /// The level that the rules of a net of Caffe's are held against, instead of the one in the net's own `state`.
+    #[arg(long, value_name = "N")]
+    pub level: Option<i64>,
+}
+
 /// From a net of Caffe's to a graph of other operators.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "A net of Caffe's as a graph")]
@@ -543,13 +558,8 @@ pub struct LowerArgs {
     #[arg(long = "input", value_name = "NAME=SIZES")]
     pub shapes: Vec<String>,
 
-    /// A stage that `include` and `exclude` rules name; may be repeated. The phase is TEST.
-    #[arg(long = "stage", value_name = "NAME")]
-    pub stages: Vec<String>,
-
-    /// The level that `min_level` and `max_level` are held against.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub level: i64,
+    #[command(flatten)]
+    pub state: StateArgs,
 
     /// Keep layers that have no equal as nodes of the domain `caffe`.
     #[arg(long)]

@@ -3,9 +3,9 @@
 use weighbridge_formats::{ReadOptions, open};
 use weighbridge_graph::lower::Lowered;
 use weighbridge_graph::lower::caffe::{self, Options, Preprocess};
-use weighbridge_model::{Error, Model, Result, Tensor};
+use weighbridge_model::{Error, Model, Result, Tensor, Value};
 
-use crate::args::LowerArgs;
+use crate::args::{LowerArgs, StateArgs};
 
 /// The model in ONNX's operators, where its own are Caffe's.
 pub fn lowered(model: &Model, args: &LowerArgs) -> Result<Option<Lowered>> {
@@ -14,13 +14,31 @@ pub fn lowered(model: &Model, args: &LowerArgs) -> Result<Option<Lowered>> {
     }
     let options = Options {
         inputs: args.shapes.iter().map(|rule| sizes(rule)).collect::<Result<_>>()?,
-        stages: args.stages.clone(),
-        level: args.level,
         allow_unknown: args.allow_unknown,
         preprocess: preprocess(&args.preprocess)?,
         ..Options::default()
     };
-    caffe::lower(model, &options).map(Some)
+    caffe::lower(&in_state(model.clone(), &args.state), &options).map(Some)
+}
+
+/// The model with what is asked for in the net's own `state`, as Caffe puts it there: stages are added, a level is set.
+pub(super) fn in_state(mut model: Model, args: &StateArgs) -> Model {
+    if !caffe::is_caffe(&model) || (args.stages.is_empty() && args.level.is_none()) {
+        return model;
+    }
+    let own = model.metadata("state");
+    let mut stages = match own.and_then(|state| state.get("stage")) {
+        Some(Value::List(stages)) => stages.clone(),
+        Some(stage) => vec![stage.clone()],
+        None => Vec::new(),
+    };
+    stages.extend(args.stages.iter().cloned().map(Value::Str));
+    let level = args.level.map(Value::Int).or_else(|| own.and_then(|state| state.get("level")).cloned());
+    let mut state = vec![("stage".to_owned(), Value::List(stages))];
+    state.extend(level.map(|level| ("level".to_owned(), level)));
+    model.metadata.retain(|(key, _)| key != "state");
+    model.metadata.push(("state".to_owned(), Value::Map(state)));
+    model
 }
 
 /// `NAME=1,3,224,224`.

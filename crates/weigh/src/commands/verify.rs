@@ -9,6 +9,7 @@ use weighbridge_report::json::SCHEMA;
 use weighbridge_report::table::{Cell, Table, clean};
 use weighbridge_run::{Comparison, Options, Shapes, Side, Verdict, from_file, verify_sides};
 
+use super::lower::in_state;
 use crate::args::VerifyArgs;
 use crate::{engine, printer};
 
@@ -21,6 +22,7 @@ pub fn run(args: &VerifyArgs) -> Result<bool> {
     let format = args.format.as_deref().map(by_id).transpose()?;
     let read = ReadOptions { access: Access { no_mmap: args.no_mmap }, ..ReadOptions::default() };
     let (a, b) = (open(&files_a, format, &read)?, open(&files_b, format, &read)?);
+    let (a, b) = (in_state(a, &args.state), in_state(b, &args.state));
     fits(&a)?;
     fits(&b)?;
     let engine = |model| engine::open_for(model, args.engine.clone(), args.ort.clone(), &args.bounds);

@@ -30,9 +30,12 @@ pub(super) fn relu(call: &Call<'_>) -> Tops {
     each(call, |x| rectified(x, slope))
 }
 
-/// `ReLU6`: between 0 and 6.
+/// `ReLU6`: no more than `threshold`, 6 unless told, and below zero times `negative_slope`, 0 unless told.
 pub(super) fn relu6(call: &Call<'_>) -> Tops {
-    each(call, |x| x.clamp(0.0, 6.0))
+    let settings = call.settings("relu6_param");
+    let slope = settings.float("negative_slope", 0.0)?;
+    let most = settings.float("threshold", 6.0)?;
+    each(call, |x| rectified(x, slope).min(most))
 }
 
 /// `PReLU`: negative values times a slope, one for all channels or one for each.
@@ -97,9 +100,14 @@ pub(super) fn hard_swish(call: &Call<'_>) -> Tops {
     each(call, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0)
 }
 
-/// `HSigmoid`: `clamp(x + 3, 0, 6) / 6`.
+/// Forks' `clamp(alpha x + beta, 0, 1)`; alpha is a sixth in `HSigmoid` and 0.2 in `HardSigmoid` unless told.
 pub(super) fn hard_sigmoid(call: &Call<'_>) -> Tops {
-    each(call, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0)
+    let messages = ["hardsigmoid_param", "hard_sigmoid_param", "hsigmoid_param"];
+    let told = messages.into_iter().find(|message| call.layer.node.attribute(message).is_some());
+    let settings = call.settings(told.unwrap_or("hardsigmoid_param"));
+    let usual = if call.layer.kind == "HSigmoid" { 1.0 / 6.0 } else { 0.2 };
+    let (alpha, beta) = (settings.float("alpha", usual)?, settings.float("beta", 0.5)?);
+    each(call, |x| (alpha * x + beta).clamp(0.0, 1.0))
 }
 
 /// `Threshold`: 1 above it, otherwise 0.

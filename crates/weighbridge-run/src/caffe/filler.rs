@@ -15,6 +15,19 @@ impl Filler {
         settings.has(self.1)
     }
 
+    /// Why a blob that no file has cannot be filled, whether or not the net's other blobs are in a file.
+    pub(super) fn lacks(self, settings: &Settings<'_>, others: bool) -> Option<String> {
+        let told = settings.messages(self.1).last();
+        match told.map(|filler| filler.get("type").and_then(Value::as_str).unwrap_or("constant")) {
+            Some("constant" | "bilinear") => None,
+            Some(by_chance) => {
+                Some(format!("it has no weights, and its filler '{by_chance}' makes them by chance"))
+            }
+            None if others => None,
+            None => Some("it has no weights".to_owned()),
+        }
+    }
+
     /// A blob of this shape, filled.
     pub(super) fn fill(self, settings: &Settings<'_>, shape: &[usize]) -> Result<Vec<f32>, Fault> {
         let count = super::blob::count(shape)?;

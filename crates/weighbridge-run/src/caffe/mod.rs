@@ -18,6 +18,7 @@ mod dense;
 mod eltwise;
 mod fault;
 mod filler;
+mod missing;
 mod net;
 mod normalize;
 mod phase;
@@ -116,7 +117,7 @@ impl Engine for CaffeReference {
 
     /// Any value may be asked for.
     fn open(&self, model: &Model, _: &[String]) -> Result<Box<dyn Session>> {
-        Net::of(model)?;
+        missing::check(&Net::of(model)?, model)?;
         Ok(Box::new(run::Interpreter(model.clone())))
     }
 }

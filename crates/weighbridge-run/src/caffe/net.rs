@@ -147,7 +147,8 @@ impl<'a> Wiring<'a> {
                 }
                 let tops = node.outputs.iter().skip(usize::from(softmax)).flatten();
                 let tops: Vec<&str> = tops.map(|&id| blob(self.graph, id)).collect();
-                let tops = tops.into_iter().map(|top| self.version(top, name)).collect();
+                let tops =
+                    tops.into_iter().enumerate().map(|(i, top)| self.top(top, i, node, name)).collect();
                 self.layers.push(Layer { node, kind, bottoms, tops, blobs, rule });
             }
             None => {
@@ -159,6 +160,17 @@ impl<'a> Wiring<'a> {
                 }
             }
         }
+    }
+
+    /// A new value of a blob, which the layer writes over where it reads it in the same place alone.
+    fn top(&mut self, top: &'a str, index: usize, node: &'a Node, layer: Option<&'a str>) -> usize {
+        let mut bottoms = node.inputs.iter().flatten().filter(|id| !self.given.contains_key(id));
+        let in_place = bottoms.nth(index).is_some_and(|&id| blob(self.graph, id) == top);
+        if self.latest.contains_key(top) && !in_place {
+            let why = format!("it gives '{top}', which is given already, and not in place");
+            self.missing.push((node.name.clone(), why));
+        }
+        self.version(top, layer)
     }
 
     /// The latest value of a blob. What no layer gives at all comes from outside.

@@ -29,13 +29,38 @@ pub(super) fn batch_norm(call: &Call<'_>) -> Tops {
         Ok(call.weight(index, &[channels], zeros)?.into_iter().map(f64::from).collect())
     };
     let (scale, bias) = (affine(3, 1.0)?, affine(4, 0.0)?);
+    Ok(vec![normalized(bottom, &mean, &variance, eps, [&scale, &bias])])
+}
+
+/// Forks' `BN`, of those that give it four blobs: scale, bias, mean and variance, with no factor.
+pub(super) fn bn(call: &Call<'_>) -> Tops {
+    let bottom = call.bottom(0)?;
+    let channels = *bottom.shape.get(1).ok_or("a blob without channels")?;
+    if call.weights() != 4 {
+        let has = call.weights();
+        return Err(format!("{has} blobs; forks agree on what it computes where there are four").into());
+    }
+    let eps = call.settings("bn_param").float("eps", 1e-5)?;
+    let blob = |index| -> Result<Vec<f64>, Fault> {
+        let blob = call.any_weight(index)?;
+        match blob.data.len() == channels {
+            true => Ok(blob.data.to_vec()),
+            false => Err(format!("blob {index} is {:?}, for {channels} channels", blob.shape).into()),
+        }
+    };
+    Ok(vec![normalized(bottom, &blob(2)?, &blob(3)?, eps, [&blob(0)?, &blob(1)?])])
+}
+
+/// `(x - mean) / sqrt(variance + eps) * scale + bias`, by channel.
+fn normalized(bottom: &Blob, mean: &[f64], variance: &[f64], eps: f64, affine: [&[f64]; 2]) -> Blob {
+    let [scale, bias] = affine;
     let mut data = bottom.data.to_vec();
-    for (row, out) in data.chunks_exact_mut(spatial).enumerate() {
-        let c = row % channels;
+    for (row, out) in data.chunks_exact_mut(bottom.inner(2).max(1)).enumerate() {
+        let c = row % mean.len();
         let deviation = (variance[c] + eps).sqrt();
         out.iter_mut().for_each(|x| *x = (*x - mean[c]) / deviation * scale[c] + bias[c]);
     }
-    Ok(vec![Blob::new(bottom.shape.clone(), data)])
+    Blob::new(bottom.shape.clone(), data)
 }
 
 /// Mean and variance of what the batch itself holds, by channel.

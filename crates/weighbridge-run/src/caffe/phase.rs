@@ -2,8 +2,9 @@
 
 use weighbridge_model::{Model, Node, Value};
 
-/// What rules are held against: phase TEST, level 0, and the stages that the net's text names.
+/// What rules are held against: phase TEST, and the level (0) and stages that the net's own `state` names.
 pub(super) struct State<'a> {
+    level: i64,
     stages: Vec<&'a str>,
 }
 
@@ -11,7 +12,11 @@ impl<'a> State<'a> {
     /// The state that a net's text gives.
     pub(super) fn of(model: &'a Model) -> Self {
         let state = model.metadata.iter().find(|(key, _)| key == "state").map(|(_, state)| state);
-        State { stages: state.map(|state| words(state, "stage")).unwrap_or_default() }
+        let level = state.and_then(|state| each(state.get("level")).last()).and_then(Value::as_int);
+        State {
+            level: level.unwrap_or(0),
+            stages: state.map(|state| words(state, "stage")).unwrap_or_default(),
+        }
     }
 
     /// Whether a layer is there. One with rules to include it is there where any of them holds, every other one
@@ -30,10 +35,10 @@ impl<'a> State<'a> {
             Some(Value::Int(phase)) => *phase == 1,
             _ => true,
         };
-        let level = |name: &str| rule.get(name).and_then(Value::as_int);
+        let level = |name: &str| each(rule.get(name)).last().and_then(Value::as_int);
         phase
-            && level("min_level").is_none_or(|level| level <= 0)
-            && level("max_level").is_none_or(|level| level >= 0)
+            && level("min_level").is_none_or(|level| level <= self.level)
+            && level("max_level").is_none_or(|level| level >= self.level)
             && words(rule, "stage").iter().all(|stage| self.stages.contains(stage))
             && !words(rule, "not_stage").iter().any(|stage| self.stages.contains(stage))
     }

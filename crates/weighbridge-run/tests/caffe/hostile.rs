@@ -15,16 +15,16 @@ fn of(layer: &str) -> String {
 fn settings_that_make_no_sense() {
     let conv = "type: 'Convolution' convolution_param";
     for (layer, told) in [
-        (format!("{conv} {{ num_output: 1 kernel_size: 1 stride: 0 }}"), "stride of 0"),
-        (format!("{conv} {{ num_output: 1 kernel_size: 0 }}"), "kernel of 0"),
-        (format!("{conv} {{ num_output: 0 kernel_size: 1 }}"), "num_output of 0"),
+        (format!("{conv} {{ weight_filler {{ }} num_output: 1 kernel_size: 1 stride: 0 }}"), "stride of 0"),
+        (format!("{conv} {{ weight_filler {{ }} num_output: 1 kernel_size: 0 }}"), "kernel of 0"),
+        (format!("{conv} {{ weight_filler {{ }} num_output: 0 kernel_size: 1 }}"), "num_output of 0"),
         (
-            format!("{conv} {{ num_output: 3 kernel_size: 1 group: 2 }}"),
+            format!("{conv} {{ weight_filler {{ }} num_output: 3 kernel_size: 1 group: 2 }}"),
             "2 groups of 2 channels and 3 outputs",
         ),
-        (format!("{conv} {{ num_output: 3 kernel_size: 1 group: 0 }}"), "0 groups"),
-        (format!("{conv} {{ num_output: 1 kernel_size: 1 axis: 7 }}"), "axis 7"),
-        (format!("{conv} {{ num_output: 1 kernel_size: 1 pad: -1 }}"), "pad is -1"),
+        (format!("{conv} {{ weight_filler {{ }} num_output: 3 kernel_size: 1 group: 0 }}"), "0 groups"),
+        (format!("{conv} {{ weight_filler {{ }} num_output: 1 kernel_size: 1 axis: 7 }}"), "axis 7"),
+        (format!("{conv} {{ weight_filler {{ }} num_output: 1 kernel_size: 1 pad: -1 }}"), "pad is -1"),
         (format!("{conv} {{ num_output: 1 kernel_size: 1 }}"), "no weights"),
         (
             format!(

@@ -12,6 +12,7 @@ mod dense;
 mod input;
 mod keep;
 mod layer;
+mod missing;
 mod net;
 mod normalize;
 mod ops;
@@ -57,10 +58,6 @@ pub struct Options {
     pub inputs: Vec<(String, Vec<u64>)>,
     /// The phase whose layers are taken.
     pub phase: Phase,
-    /// The level that `min_level` and `max_level` are held against.
-    pub level: i64,
-    /// Stages that are met.
-    pub stages: Vec<String>,
     /// Whether layers without a rule stay as nodes of the domain `caffe`.
     pub allow_unknown: bool,
     /// What is done to the data before it enters the net.
@@ -72,7 +69,8 @@ pub fn is_caffe(model: &Model) -> bool {
     model.graph.as_ref().is_some_and(|graph| graph.nodes.iter().any(|node| node.domain == "caffe"))
 }
 
-/// The net of `model` in ONNX's operators. Weights stay where they are.
+/// The net of `model` in ONNX's operators. Weights stay where they are. Layers are there by the phase, and by the level
+/// and the stages in the net's own `state`, which stands in the model's metadata.
 ///
 /// # Errors
 /// [`Error::Refused`] with every layer that has no rule, or that does not fit its bottoms; inputs without sizes; a model
@@ -81,8 +79,9 @@ pub fn lower(model: &Model, options: &Options) -> Result<Lowered> {
     let Some(graph) = model.graph.as_ref().filter(|_| is_caffe(model)) else {
         return Err(Error::Usage { what: "this model has no layers of Caffe's to be lowered".into() });
     };
-    let net = Net::of(graph, options)?;
+    let net = Net::of(model, graph, options)?;
     let kept = unknown(&net, options)?;
+    missing::check(&net, model)?;
     let mut lowered = Model {
         format: "onnx",
         origin: model.origin.clone(),
@@ -112,9 +111,6 @@ pub fn lower(model: &Model, options: &Options) -> Result<Lowered> {
     }
     known_inputs(&work, options, &net)?;
     state.end()?;
-    if net.layers.iter().any(|l| !l.blobs.is_empty()) || model.tensors.is_empty() {
-        filled(&work, model)?;
-    }
     preprocess::apply(&mut work, &net, options)?;
     outputs(&mut work, &net, &state);
     let Work { choices, changed, used, .. } = work;
@@ -343,19 +339,6 @@ fn told(fault: &Error) -> String {
         Error::Malformed { what, .. } | Error::Unsupported { what, .. } => what.clone(),
         other => other.to_string(),
     }
-}
-
-/// A net without any of its weights is not what anybody wants to have.
-fn filled(work: &Work<'_>, model: &Model) -> Result<()> {
-    let weights = work.build.model.tensors.iter().any(|t| t.role == weighbridge_model::Role::Parameter);
-    if model.tensors.is_empty() && weights {
-        return Err(Error::Usage {
-            what:
-                "this net has no weights: name its .caffemodel too, weigh convert NET.prototxt NET.caffemodel"
-                    .into(),
-        });
-    }
-    Ok(())
 }
 
 /// What no layer reads is given; and every value between is told with its type.

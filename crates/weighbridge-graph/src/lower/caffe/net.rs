@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use weighbridge_model::{Error, Graph, Node, Place, Result, TensorId, Value, ValueId, nearest};
+use weighbridge_model::{Error, Graph, Model, Node, Place, Result, TensorId, Value, ValueId, nearest};
 
 use super::layer::Layer;
 use super::{Options, Phase};
@@ -27,12 +27,13 @@ pub(super) struct Net<'a> {
 }
 
 impl<'a> Net<'a> {
-    /// The net of `graph`, whose operators are Caffe's.
+    /// The net of a model's `graph`, whose operators are Caffe's.
     ///
     /// # Errors
     /// [`Error::Refused`] with each bottom that no layer before gives and each top that one before gives already;
     /// rules that contradict each other.
-    pub(super) fn of(graph: &'a Graph, options: &Options) -> Result<Self> {
+    pub(super) fn of(model: &Model, graph: &'a Graph, options: &Options) -> Result<Self> {
+        let state = State::of(model, options.phase);
         let tensors: HashMap<ValueId, TensorId> = graph.initializers.iter().copied().collect();
         let blob = |id: ValueId| {
             let value = graph.value(id);
@@ -46,7 +47,7 @@ impl<'a> Net<'a> {
             let tops = node.outputs.iter().flatten();
             let bottoms = bottoms.map(|&id| blob(id)).collect();
             let layer = Layer::new(node, bottoms, tops.map(|&id| blob(id)).collect(), blobs.collect());
-            match is_there(&layer, options)? {
+            match is_there(&layer, &state)? {
                 true => layers.push(layer),
                 false => out.push(node),
             }
@@ -67,41 +68,59 @@ impl<'a> Net<'a> {
 /// The text on a graph's input that no layer gives and that the net does not state.
 pub(super) const UNSTATED: &str = "no layer gives it";
 
-/// Whether a layer is there: any of `include`, none of `exclude`.
-fn is_there(layer: &Layer<'_>, options: &Options) -> Result<bool> {
-    let rules = |name: &str| match layer.node().attribute(name) {
-        Some(Value::List(rules)) => rules.as_slice(),
-        Some(rule) => std::slice::from_ref(rule),
+/// What rules are held against.
+struct State<'a> {
+    phase: Phase,
+    level: i64,
+    stages: &'a [Value],
+}
+
+impl<'a> State<'a> {
+    /// The level and the stages that the net's text has.
+    fn of(model: &'a Model, phase: Phase) -> Self {
+        let own = model.metadata("state");
+        let level = own.and_then(|state| items(state.get("level")).last()).and_then(Value::as_int);
+        State { phase, level: level.unwrap_or(0), stages: items(own.and_then(|state| state.get("stage"))) }
+    }
+
+    /// Whether a rule is met: all that it names.
+    fn meets(&self, rule: &Value) -> bool {
+        let all = |name: &str| items(rule.get(name));
+        let is_phase = |value: &Value| match value {
+            Value::Str(name) => name == self.phase.name(),
+            Value::Int(number) => *number == self.phase as i64,
+            _ => false,
+        };
+        let number = |name: &str| all(name).last().and_then(Value::as_int);
+        let has = |stage: &Value| self.stages.iter().any(|met| met.as_str() == stage.as_str());
+        all("phase").last().is_none_or(is_phase)
+            && number("min_level").is_none_or(|least| self.level >= least)
+            && number("max_level").is_none_or(|most| self.level <= most)
+            && all("stage").iter().all(has)
+            && !all("not_stage").iter().any(has)
+    }
+}
+
+/// A field's values, of which a text may have any number.
+fn items(value: Option<&Value>) -> &[Value] {
+    match value {
+        Some(Value::List(items)) => items.as_slice(),
+        Some(single) => std::slice::from_ref(single),
         None => &[],
-    };
+    }
+}
+
+/// Whether a layer is there: any of `include`, none of `exclude`.
+fn is_there(layer: &Layer<'_>, state: &State<'_>) -> Result<bool> {
+    let rules = |name: &str| items(layer.node().attribute(name));
     let (include, exclude) = (rules("include"), rules("exclude"));
     if !include.is_empty() && !exclude.is_empty() {
         return Err(layer.malformed("it has both include and exclude, of which Caffe takes one"));
     }
     if include.is_empty() {
-        return Ok(!exclude.iter().any(|rule| meets(rule, options)));
+        return Ok(!exclude.iter().any(|rule| state.meets(rule)));
     }
-    Ok(include.iter().any(|rule| meets(rule, options)))
-}
-
-/// Whether a net's state meets a rule: all that it names.
-fn meets(rule: &Value, options: &Options) -> bool {
-    let all = |name: &str| match rule.get(name) {
-        Some(Value::List(items)) => items.as_slice(),
-        Some(single) => std::slice::from_ref(single),
-        None => &[],
-    };
-    let is_phase = |value: &Value| match value {
-        Value::Str(name) => name == options.phase.name(),
-        Value::Int(number) => *number == options.phase as i64,
-        _ => false,
-    };
-    let has = |value: &Value| value.as_str().is_some_and(|name| options.stages.iter().any(|s| s == name));
-    all("phase").last().is_none_or(is_phase)
-        && all("min_level").last().and_then(Value::as_int).is_none_or(|least| options.level >= least)
-        && all("max_level").last().and_then(Value::as_int).is_none_or(|most| options.level <= most)
-        && all("stage").iter().all(has)
-        && !all("not_stage").iter().any(has)
+    Ok(include.iter().any(|rule| state.meets(rule)))
 }
 
 /// V0's layers of padding go into the convolution or pooling that reads them.

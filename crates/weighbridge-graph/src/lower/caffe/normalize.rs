@@ -69,6 +69,34 @@ pub(super) fn batch_norm(job: &mut Job<'_, '_>) -> Result<()> {
     job.finish(0, y)
 }
 
+/// Forks' BN, of those that give it four blobs: scale, shift, mean and variance as they are.
+pub(super) fn bn(job: &mut Job<'_, '_>) -> Result<()> {
+    let (x, shape) = job.single()?;
+    let layer = job.layer;
+    let (4, [_, channels, ..]) = (layer.blobs.len(), shape.as_slice()) else {
+        return Err(layer.unsupported(format!(
+            "{} blobs and a bottom of {shape:?}: forks agree on what BN computes where it has four, and channels",
+            layer.blobs.len()
+        )));
+    };
+    let eps = layer.float("bn_param", "eps", 1e-5)?;
+    job.choose(format!(
+        "blobs are scale, shift, mean and variance; eps {:e}, inside of the square root",
+        eps as f32
+    ));
+    let size = [*channels];
+    let mut inputs = vec![x];
+    for index in 0..4 {
+        let stored = &job.work.source.tensor(layer.blobs[index]).shape;
+        // Forks write them as [1, C, 1, 1].
+        let asked: &[u64] = if stored.iter().product::<u64>() == size[0] { &stored.clone() } else { &size };
+        let asked = Asked { index, shape: asked, filler: ("bn_param", ""), otherwise: 0.0 };
+        inputs.push(job.weight(&asked, &size)?);
+    }
+    let y = job.emit("BatchNormalization", &inputs, vec![("epsilon", Value::Float(eps))], shape)?;
+    job.finish(0, y)
+}
+
 /// With the statistics of what is at hand.
 fn by_batch(job: &mut Job<'_, '_>, x: ValueId, eps: f64) -> Result<ValueId> {
     job.choose("use_global_stats: false: normalized by the batch at hand, in TEST too");

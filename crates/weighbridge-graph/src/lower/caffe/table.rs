@@ -51,6 +51,7 @@ const TABLE: &[(&str, Fate)] = &[
     ("Embed", Lowered(dense::embed)),
     // Normalization
     ("BatchNorm", Lowered(normalize::batch_norm)),
+    ("BN", Lowered(normalize::bn)),
     ("LRN", Lowered(normalize::lrn)),
     ("MVN", Lowered(normalize::mvn)),
     ("Normalize", Lowered(normalize::normalize)),

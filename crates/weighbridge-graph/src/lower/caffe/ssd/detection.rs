@@ -108,7 +108,7 @@ pub(in crate::lower::caffe) fn detection_output(job: &mut Job<'_, '_>) -> Result
     let empty = open(job, "Cast", &[empty], vec![("to", Value::Int(7))], DType::I64)?;
     let batch = job.dims("batch", &[detector.batch])?;
     let end = open(job, "Mul", &[empty, batch], vec![], DType::I64)?;
-    let none = open(job, "Slice", &[none, first, end], vec![], DType::F32)?;
+    let none = open(job, "Slice", &[none, first, end, first], vec![], DType::F32)?;
     let all = open(job, "Concat", &[found, none], vec![("axis", Value::Int(0))], DType::F32)?;
     let shape = job.integers("rows", &[1, 1, -1, 7])?;
     let y = open(job, "Reshape", &[all, shape], vec![], DType::F32)?;
