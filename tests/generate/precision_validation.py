@@ -81,7 +81,7 @@ class Energy(nn.Module):
 
     def forward(self, x):
         x = x.flatten(1)
-        x = x / torch.sqrt(torch.mean(x * x, 1, keepdim=True) + 1e-5)
+        x = 8 * x / torch.sqrt(torch.sum(x * x, 1, keepdim=True) + 1e-5)
         return self.last(torch.relu(self.first(x)))
 
 
@@ -158,7 +158,7 @@ def networks():
     yield "variances near 1e-9, not foldable", of(First, 3e-5), images[kept] * 3e-5, labels[kept]
     yield "exponentials", steep(of(Exponential), 4.0), images[kept], labels[kept]
     yield "energy, inputs of 0 to 1", of(Energy), images[kept], labels[kept]
-    yield "energy, inputs of 0 to 510", of(Energy), images[kept] * 510.0, labels[kept]
+    yield "energy, inputs of 0 to 255", of(Energy), images[kept] * 255.0, labels[kept]
 
 
 def export(net, images, path):

@@ -25,8 +25,11 @@ pub fn run(args: &DiffArgs) -> Result<bool> {
 fn two(a: &Model, b: &Model, args: &DiffArgs) -> Result<bool> {
     let found = diff(a, b, &Options { tolerance: args.tolerance })?;
     let changed = found.pairs.iter().filter(|p| p.relation == Relation::Changed).count();
-    // One network at two times, rather than one that was damaged here and there.
-    let series = (changed > 0 && 2 * changed >= found.pairs.len()).then(|| over_time(&[a, b])).transpose()?;
+    // One network at two times, rather than one that was damaged here and there, or two networks.
+    let one =
+        2 * changed >= found.pairs.len() && found.pairs.len() >= found.only_a.len() + found.only_b.len();
+    let series = (changed > 0 && one).then(|| over_time(&[a, b])).transpose()?;
+    let series = series.filter(|series| !series.layers.is_empty());
     let order = order(args);
     if args.json {
         printer::json(document(&found, series.as_ref(), a, b, order))?;

@@ -86,21 +86,22 @@ pub(super) fn computed(expected: &Tensor, target: &Tensor, terms: Option<&[f64]>
     if is_coded(target) {
         return quantized(expected, target, ROUNDINGS * HALF_UNIT);
     }
-    let unit = unit(target.dtype);
-    let allow = |index, x: f64, _| ROUNDINGS * HALF_UNIT * term(index, x) + unit * x.abs() + LEAST;
+    let (unit, least) = units(target.dtype);
+    let allow =
+        |index, x: f64, _| ROUNDINGS * HALF_UNIT * term(index, x) + (unit * x.abs()).max(least) + LEAST;
     let compared = compare(expected, target, &allow)?;
     let relation = if compared.off == 0 { Relation::Folded } else { Relation::Changed };
     Ok(Judged { relation, figures: Some(Figures::of(&compared, &target.shape)) })
 }
 
-/// Relative error of rounding to a type that is narrower than F32; 0 for others.
-fn unit(dtype: DType) -> f64 {
+/// Half a unit of a type that is narrower than F32, relative to the value, and of its subnormal values; 0 for others.
+fn units(dtype: DType) -> (f64, f64) {
     match FloatFormat::of(dtype) {
         Some(format) if dtype.bits() < 32 => {
             let one = format.decode(format.encode(1.0) + 1) - 1.0;
-            one / 2.0
+            (one / 2.0, format.min_subnormal() / 2.0)
         }
-        _ => 0.0,
+        _ => (0.0, 0.0),
     }
 }
 

@@ -50,6 +50,8 @@ fn changed(work: &mut Work<'_>) {
                 let judged = Judged { relation: Relation::Changed, ..judged };
                 work.one(s, t, judged, turned, suspected.why, guess);
             }
+            // Another name and another shape: nothing says that these belong together.
+            (None, Err(_)) if !work.same_leaf(s, t) => {}
             _ => work.explain(Explained {
                 source: vec![s],
                 target: vec![t],

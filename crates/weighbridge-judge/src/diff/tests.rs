@@ -54,8 +54,18 @@ fn compared(a: &Model, b: &Model) -> Diff {
 
 /// A convolution with a normalization behind it, and the two as one.
 fn folded(seed: u64, channels: u64, epsilon: f64) -> (Model, Vec<f64>, Vec<f64>) {
+    folded_with(seed, channels, epsilon, &|_| {})
+}
+
+fn folded_with(
+    seed: u64,
+    channels: u64,
+    epsilon: f64,
+    edit: &dyn Fn(&mut [f64]),
+) -> (Model, Vec<f64>, Vec<f64>) {
     let shape = [channels, 3, 3, 3];
-    let weight = numbers(channels * 27, seed);
+    let mut weight = numbers(channels * 27, seed);
+    edit(&mut weight);
     let positive = |seed| numbers(channels, seed).iter().map(|x| x + 1.0).collect::<Vec<f64>>();
     let (gamma, beta) = (positive(seed + 1), numbers(channels, seed + 2));
     let (mean, variance) = (numbers(channels, seed + 3), positive(seed + 4));
@@ -100,6 +110,8 @@ fn a_fold_of_other_dimensions_and_half_precision_is_one() {
     let made = turned(&tensor("w", DType::F32, &[8, 3, 3, 3], &weight), &[2, 3, 1, 0]);
     let found = compared(&source, &model(vec![made, tensor("b", DType::F32, &[8], &bias)]));
     assert!(found.ok() && found.pairs[0].relation == Relation::Folded, "{found:?}");
+    // With one that is subnormal there.
+    let (source, weight, bias) = folded_with(6, 8, 1e-5, &|weight| weight[5] = 3.1e-6);
     let half = vec![
         tensor("conv.weight", DType::F16, &[8, 3, 3, 3], &weight),
         tensor("conv.bias", DType::F16, &[8], &bias),
@@ -232,4 +244,23 @@ proptest! {
         prop_assert_eq!(pair.relation, Relation::Changed);
         prop_assert_eq!(pair.figures.as_ref().unwrap().off, 1);
     }
+}
+
+#[test]
+fn what_only_shares_a_place_is_no_pair() {
+    let of = |name: &str, shape: &[u64], seed| {
+        let count = shape.iter().product();
+        let bias = format!("{name}.bias");
+        model(vec![
+            tensor(&format!("{name}.weight"), DType::F32, shape, &numbers(count, seed)),
+            tensor(&bias, DType::F32, &shape[..1], &numbers(shape[0], seed + 1)),
+        ])
+    };
+    let found = compared(&of("fc", &[10, 5], 1), &of("classifier.1", &[10, 7], 3));
+    let weights = [TensorId(0)];
+    assert!(found.only_a.starts_with(&weights) && found.only_b.starts_with(&weights), "{found:?}");
+    assert!(found.pairs.iter().all(|pair| pair.guess), "{found:?}");
+    // Of one name, it is the same layer that has another shape.
+    let found = compared(&of("fc", &[10, 5], 1), &of("module.fc", &[10, 7], 3));
+    assert_eq!(found.pairs[0].why, "shapes differ: [10, 5] -> [10, 7]", "{found:?}");
 }

@@ -95,6 +95,12 @@ impl<'a> Work<'a> {
         self.explained.push(explained);
     }
 
+    /// Whether the layers of two tensors are called alike, prefixes aside.
+    pub(super) fn same_leaf(&self, s: usize, t: usize) -> bool {
+        let leaf = |side: &'a Side, i: usize| side.sketches[i].layer.rsplit(['.', '/']).next();
+        leaf(self.source, s) == leaf(self.target, t)
+    }
+
     /// Notes what stands before the names of two tensors that are the same otherwise.
     pub(super) fn see_through(&mut self, s: usize, t: usize) {
         if let Some(both) = prefixes(&self.source.tensor(s).name, &self.target.tensor(t).name) {
@@ -179,11 +185,19 @@ impl<'a> Work<'a> {
         for found in self.explained {
             let tolerated = found.figures.as_ref().is_some_and(|f| f.max_rel <= options.tolerance);
             let ok = found.relation != Relation::Changed || tolerated;
+            let mut why = found.why;
+            if let ([s], [t], None) = (&found.source[..], &found.target[..], &found.figures) {
+                let shapes = [&self.source.tensor(*s).shape, &self.target.tensor(*t).shape];
+                let [first, second] = if flipped { [shapes[1], shapes[0]] } else { shapes };
+                if first != second && found.relation == Relation::Changed {
+                    why = vec![format!("shapes differ: {first:?} -> {second:?}")];
+                }
+            }
+            let why = why.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join("; ");
             let (mut a, mut b) = (ids(found.source), ids(found.target));
             if flipped {
                 std::mem::swap(&mut a, &mut b);
             }
-            let why = found.why.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join("; ");
             diff.pairs.push(Pair {
                 a,
                 b,

@@ -22,6 +22,7 @@ use crate::tally::Tally;
 pub(crate) use bins::{Scale, Wider};
 pub(crate) use float::Float;
 pub use level::Level;
+pub(crate) use rounding::{Columns, Rows};
 
 /// Counts of the keys of values that are binned in f32; see [`Scale`].
 pub(crate) type Keys32 = Keys<512, 8>;
@@ -59,7 +60,7 @@ macro_rules! dispatch {
 }
 
 mod levels {
-    use super::{DType, FloatFormat, Keys32, Keys64, Level, bins, moments, rounding, widen};
+    use super::{Columns, DType, FloatFormat, Keys32, Keys64, Level, Rows, bins, moments, rounding, widen};
     use crate::summary::Summary;
 
     dispatch!(to_f32 = widen::to_f32, (dtype: DType, bytes: &[u8], out: &mut Vec<[u8; 4]>));
@@ -74,6 +75,10 @@ mod levels {
     dispatch!(loss_f32 = rounding::block_f32, (values: &[[u8; 4]], format: FloatFormat) -> rounding::Loss);
     dispatch!(loss_f64 = rounding::block_f64,
         (values: &[[u8; 8]], format: FloatFormat, power: i32) -> rounding::Loss);
+    dispatch!(columns_f32 = rounding::columns_f32,
+        (rows: Rows<'_, [u8; 4]>, format: FloatFormat, sums: &mut Columns<f32>));
+    dispatch!(columns_f64 = rounding::columns_f64,
+        (rows: Rows<'_, [u8; 8]>, format: FloatFormat, power: i32, sums: &mut Columns<f64>));
 }
 
 /// Buffers for values that do not stand in the file as they are measured.
@@ -126,10 +131,18 @@ pub(crate) trait Measure: Wider + Send + Sized {
     fn count(level: Level, values: &[Self::Bytes], scale: &Scale<Self>, keys: &mut Self::Keys);
     /// What one block loses, in units of 2^power.
     fn survive(level: Level, values: &[Self::Bytes], format: FloatFormat, power: i32) -> Survival;
+    /// Adds what the columns of rows lose, in units of 2^power.
+    fn survive_apart(
+        level: Level,
+        rows: Rows<'_, Self::Bytes>,
+        format: FloatFormat,
+        power: i32,
+        sums: &mut Columns<Self>,
+    );
 }
 
 macro_rules! measure {
-    ($float:ident, $keys:ty, $count:ident, ($level:ident, $values:ident, $format:ident, $power:ident) => $loss:expr) => {
+    ($float:ident, $keys:ty, $count:ident, ($level:ident, $values:ident, $format:ident, $power:ident, $sums:ident) => $loss:expr, $apart:expr) => {
         impl Measure for $float {
             type Keys = $keys;
             fn values<'a>(
@@ -157,12 +170,23 @@ macro_rules! measure {
             ) -> Survival {
                 $loss.survival($format)
             }
+            fn survive_apart(
+                $level: Level,
+                $values: Rows<'_, Self::Bytes>,
+                $format: FloatFormat,
+                $power: i32,
+                $sums: &mut Columns<Self>,
+            ) {
+                $apart;
+            }
         }
     };
 }
 
-measure!(f32, Keys32, keys_f32, (level, values, format, _power) => levels::loss_f32(level, values, format));
-measure!(f64, Keys64, keys_f64, (level, values, format, power) => levels::loss_f64(level, values, format, power));
+measure!(f32, Keys32, keys_f32, (level, values, format, _power, sums) =>
+    levels::loss_f32(level, values, format), levels::columns_f32(level, values, format, sums));
+measure!(f64, Keys64, keys_f64, (level, values, format, power, sums) =>
+    levels::loss_f64(level, values, format, power), levels::columns_f64(level, values, format, power, sums));
 
 /// Counts the subnormal values of one block by exponent.
 pub(crate) fn count_subnormals<T: Float>(values: &[T::Bytes], subnormals: &mut Subnormals) {

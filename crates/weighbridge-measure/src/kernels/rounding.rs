@@ -78,13 +78,18 @@ pub(super) fn block_f32(values: &[[u8; 4]], format: FloatFormat) -> Loss {
     if format.exponent_bits < 8 {
         return block(values, to, |x| to.round(x), f64::from);
     }
+    block(values, to, by_bits(format), f64::from)
+}
+
+/// Rounds magnitudes to a format of f32's exponent.
+#[inline(always)]
+fn by_bits(format: FloatFormat) -> impl Fn(f32) -> f32 {
     let cut = 23 - format.mantissa_bits;
     let (below_half, one) = ((1u32 << cut >> 1).saturating_sub(1), u32::from(cut > 0));
-    let round = |x: f32| {
+    move |x: f32| {
         let odd = x.to_bits() >> cut & one;
         f32::from_bits((x.to_bits() + below_half + odd) >> cut << cut)
-    };
-    block(values, to, round, f64::from)
+    }
 }
 
 /// F64 values, whose squares are summed in units of 4^power.
@@ -94,6 +99,125 @@ pub(super) fn block_f64(values: &[[u8; 8]], format: FloatFormat, power: i32) -> 
     block(values, to, |x| to.round(x), |x| x * to.unit)
 }
 
+/// Rows of F32 values, whose columns are summed apart; as [`block_f32`].
+#[inline(always)]
+pub(super) fn columns_f32(rows: Rows<'_, [u8; 4]>, format: FloatFormat, sums: &mut Columns<f32>) {
+    let to = Target::<f32>::of(format, 0);
+    if format.exponent_bits < 8 {
+        return columns(rows, to, |x| to.round(x), f64::from, sums);
+    }
+    columns(rows, to, by_bits(format), f64::from, sums);
+}
+
+/// Rows of F64 values; as [`block_f64`].
+#[inline(always)]
+pub(super) fn columns_f64(rows: Rows<'_, [u8; 8]>, format: FloatFormat, power: i32, sums: &mut Columns<f64>) {
+    let to = Target::<f64>::of(format, power);
+    columns(rows, to, |x| to.round(x), |x| x * to.unit, sums);
+}
+
+#[inline(always)]
+fn columns<T: Float>(
+    rows: Rows<'_, T::Bytes>,
+    to: Target<T>,
+    round: impl Fn(T) -> T,
+    in_units: impl Fn(T) -> f64,
+    sums: &mut Columns<T>,
+) {
+    // Sixteen columns at a time, down all rows.
+    for start in (0..rows.width).step_by(LANES) {
+        let (some, at) = (LANES.min(rows.width - start), rows.first + start);
+        let mut lanes = sums.take(at, some);
+        for row in rows.values.chunks_exact(rows.width.max(1)) {
+            if let Some(group) = row[start..].first_chunk::<LANES>() {
+                for (lane, &bytes) in group.iter().enumerate() {
+                    lanes.add(lane, T::read(bytes), to, &round, &in_units);
+                }
+            } else {
+                for (lane, &bytes) in row[start..].iter().enumerate() {
+                    lanes.add(lane, T::read(bytes), to, &round, &in_units);
+                }
+            }
+        }
+        sums.put(at, some, &lanes);
+    }
+}
+
+/// Rows of `width` values, the first of which is of the column `first`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a, B> {
+    pub(crate) values: &'a [B],
+    pub(crate) width: usize,
+    pub(crate) first: usize,
+}
+
+/// What each of many columns loses. Counts are of at most 2^32 rows.
+#[derive(Debug)]
+pub(crate) struct Columns<T> {
+    overflow: Vec<u32>,
+    to_zero: Vec<u32>,
+    subnormal: Vec<u32>,
+    noise: Vec<f64>,
+    signal: Vec<f64>,
+    max_abs: Vec<T>,
+    max_rel: Vec<T>,
+}
+
+impl<T: Float> Columns<T> {
+    pub(crate) fn new(count: usize) -> Self {
+        let none = vec![0; count];
+        Columns {
+            overflow: none.clone(),
+            to_zero: none.clone(),
+            subnormal: none,
+            noise: vec![0.0; count],
+            signal: vec![0.0; count],
+            max_abs: vec![T::ZERO; count],
+            max_rel: vec![T::ZERO; count],
+        }
+    }
+
+    /// The loss of each column.
+    pub(crate) fn losses(&self, format: FloatFormat) -> impl Iterator<Item = Survival> {
+        (0..self.noise.len()).map(move |at| Survival {
+            format,
+            overflow: self.overflow[at].into(),
+            to_zero: self.to_zero[at].into(),
+            subnormal: self.subnormal[at].into(),
+            noise: self.noise[at],
+            signal: self.signal[at],
+            max_abs_error: self.max_abs[at].widen(),
+            max_rel_error: self.max_rel[at].widen(),
+        })
+    }
+
+    #[inline(always)]
+    fn take(&self, at: usize, some: usize) -> Lanes<T> {
+        let mut lanes = Lanes::NONE;
+        let of = at..at + some;
+        lanes.overflow[..some].copy_from_slice(&self.overflow[of.clone()]);
+        lanes.to_zero[..some].copy_from_slice(&self.to_zero[of.clone()]);
+        lanes.subnormal[..some].copy_from_slice(&self.subnormal[of.clone()]);
+        lanes.noise[..some].copy_from_slice(&self.noise[of.clone()]);
+        lanes.signal[..some].copy_from_slice(&self.signal[of.clone()]);
+        lanes.max_abs[..some].copy_from_slice(&self.max_abs[of.clone()]);
+        lanes.max_rel[..some].copy_from_slice(&self.max_rel[of]);
+        lanes
+    }
+
+    #[inline(always)]
+    fn put(&mut self, at: usize, some: usize, lanes: &Lanes<T>) {
+        let of = at..at + some;
+        self.overflow[of.clone()].copy_from_slice(&lanes.overflow[..some]);
+        self.to_zero[of.clone()].copy_from_slice(&lanes.to_zero[..some]);
+        self.subnormal[of.clone()].copy_from_slice(&lanes.subnormal[..some]);
+        self.noise[of.clone()].copy_from_slice(&lanes.noise[..some]);
+        self.signal[of.clone()].copy_from_slice(&lanes.signal[..some]);
+        self.max_abs[of.clone()].copy_from_slice(&lanes.max_abs[..some]);
+        self.max_rel[of].copy_from_slice(&lanes.max_rel[..some]);
+    }
+}
+
 #[inline(always)]
 fn block<T: Float>(
     values: &[T::Bytes],
@@ -101,15 +225,7 @@ fn block<T: Float>(
     round: impl Fn(T) -> T,
     in_units: impl Fn(T) -> f64,
 ) -> Loss {
-    let mut lanes = Lanes::<T> {
-        overflow: [0; LANES],
-        to_zero: [0; LANES],
-        subnormal: [0; LANES],
-        noise: [0.0; LANES],
-        signal: [0.0; LANES],
-        max_abs: [T::ZERO; LANES],
-        max_rel: [T::ZERO; LANES],
-    };
+    let mut lanes = Lanes::<T>::NONE;
     let (groups, rest) = values.as_chunks::<LANES>();
     for group in groups {
         for (lane, &bytes) in group.iter().enumerate() {
@@ -142,6 +258,16 @@ struct Lanes<T> {
 }
 
 impl<T: Float> Lanes<T> {
+    const NONE: Self = Lanes {
+        overflow: [0; LANES],
+        to_zero: [0; LANES],
+        subnormal: [0; LANES],
+        noise: [0.0; LANES],
+        signal: [0.0; LANES],
+        max_abs: [T::ZERO; LANES],
+        max_rel: [T::ZERO; LANES],
+    };
+
     #[inline(always)]
     fn add(
         &mut self,

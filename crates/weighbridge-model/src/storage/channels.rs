@@ -46,6 +46,15 @@ impl Channels {
         self.terms.first().map_or(self.elements, |&(inner, ..)| inner)
     }
 
+    /// Elements after which the channels come again, from the first on; `None` where more than one dimension makes
+    /// them up.
+    pub fn period(&self) -> Option<u64> {
+        match self.terms[..] {
+            [(inner, size, _)] => inner.checked_mul(size),
+            _ => None,
+        }
+    }
+
     /// Whether the elements of a channel lie together, and the channels in their order.
     pub fn in_order(&self) -> bool {
         self.run().saturating_mul(self.count) == self.elements
@@ -70,6 +79,8 @@ mod tests {
             let (a, c) = (i / 60, i / 5 % 4);
             assert_eq!(channels.at(i) as u64, a * 4 + c);
         }
+        assert_eq!(channels.period(), None);
+        assert_eq!(Channels::of(&shape, &[1]).unwrap().period(), Some(60));
         assert_eq!(Channels::of(&shape, &[4]), None);
         assert_eq!(Channels::of(&[0, 7], &[1]).unwrap().count(), 7);
     }
