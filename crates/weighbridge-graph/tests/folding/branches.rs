@@ -8,9 +8,9 @@ fn pads(n: i64) -> Vec<(&'static str, Value)> {
     vec![("pads", ints(&[n; 4]))]
 }
 
-/// A 3×3 and a 1×1 with these attributes, each read by one addition.
-fn two(first: Vec<(&str, Value)>, second: Vec<(&str, Value)>) -> Done {
-    let mut net = Net::new(&[("x", &[1, 2, 8, 8])]);
+/// A 3×3 and a 1×1 with these attributes, each read by one addition, over so many rows and columns.
+fn two(size: u64, first: Vec<(&str, Value)>, second: Vec<(&str, Value)>) -> Done {
+    let mut net = Net::new(&[("x", &[1, 2, size, size])]);
     net.weight("b.dense.weight", &[2, 2, 3, 3], 1.0);
     net.weight("b.point.weight", &[2, 2, 1, 1], 100.0);
     net.node("Conv", "dense", &["x", "b.dense.weight"], &["y1"], first);
@@ -44,11 +44,14 @@ fn a_block_of_repvgg_is_one_convolution() {
 
 #[test]
 fn what_does_not_align_is_refused_with_the_reason() {
-    assert_eq!(two(pads(1), vec![]).ops(), ["Conv"]);
+    assert_eq!(two(8, pads(1), vec![]).ops(), ["Conv"]);
+    let uneven = |sides: [i64; 4]| vec![("pads", ints(&sides))];
     let cases = [
-        (two(pads(1), pads(1)), "paddings differ"),
-        (two(pads(0), vec![]), "paddings differ"),
-        (two(pads(1), vec![("strides", ints(&[2, 2]))]), "strides differ"),
+        (two(8, uneven([2, 2, 0, 0]), vec![]), "paddings differ"),
+        (two(8, uneven([0, 2, 2, 0]), vec![]), "paddings differ"),
+        (two(1, pads(1), vec![("strides", ints(&[2, 2]))]), "strides differ"),
+        // What cannot be added is left alone, whatever else could be said of it.
+        (two(8, pads(1), pads(1)), "cannot be broadcast"),
     ];
     for (done, why) in cases {
         assert_eq!(done.ops(), ["Conv", "Conv", "Add"]);
