@@ -2,7 +2,7 @@
 
 use weighbridge_graph::build::Builder;
 use weighbridge_graph::passes::{Choice, Report, simplify};
-use weighbridge_model::{DType, Dim, Graph, Model, Program, Value, ValueId};
+use weighbridge_model::{Attribute, DType, Dim, Graph, GraphValue, Model, Node, Program, Value, ValueId};
 
 /// A model whose graph takes `x`, F32 of this shape, and gives what `build` says.
 fn model(shape: &[u64], build: impl FnOnce(&mut Builder<'_>, ValueId) -> Vec<ValueId>) -> Model {
@@ -107,4 +107,122 @@ fn a_cycle_and_a_value_that_nothing_gives_are_errors() {
         vec![node(b, "Add", &[x, nowhere], vec![])]
     });
     assert!(simplify(&mut missing, &Choice::default()).unwrap_err().to_string().contains("nowhere"));
+}
+
+#[test]
+fn an_output_keeps_its_name_when_what_gave_it_goes() {
+    let mut model = model(&[2, 3], |b, x| {
+        let relu = node(b, "Relu", &[x], vec![]);
+        let y = b.value("y");
+        b.node("Identity", vec![Some(relu)], vec![y], vec![]);
+        vec![y]
+    });
+    let report = simplified(&mut model);
+    assert_eq!((report.nodes(), count(&report, "Relu")), ((2, 1), 1));
+    let graph = model.graph.as_ref().unwrap();
+    assert_eq!(graph.value(graph.outputs[0]).name, "y");
+    assert_eq!(graph.nodes[0].outputs, [Some(graph.outputs[0])]);
+}
+
+/// A graph of one node that reads what the graph around it calls `reads`.
+fn branch(op: &str, reads: &str) -> Attribute {
+    let named = |name: &str| GraphValue { name: name.into(), ..GraphValue::default() };
+    let node = Node {
+        op: op.into(),
+        inputs: vec![Some(ValueId(0))],
+        outputs: vec![Some(ValueId(1))],
+        ..Node::default()
+    };
+    let values = vec![named(reads), named(&format!("{op}_of_{reads}"))];
+    Attribute::Graph(Box::new(Graph {
+        nodes: vec![node],
+        values,
+        outputs: vec![ValueId(1)],
+        ..Graph::default()
+    }))
+}
+
+/// `If` of a condition that is an input, or one that is always this.
+fn choice_of(b: &mut Builder<'_>, always: Option<bool>, branches: [Attribute; 2]) -> ValueId {
+    let condition = match always {
+        Some(is) => b.constant("condition", DType::Bool, vec![], vec![u8::from(is)]).unwrap(),
+        None => {
+            let input = b.value("condition");
+            b.graph.values[input.0 as usize].dtype = Some(DType::Bool);
+            b.graph.values[input.0 as usize].shape = Some(vec![]);
+            b.graph.inputs.push(input);
+            input
+        }
+    };
+    let output = b.value("chosen");
+    let made = b.node("If", vec![Some(condition)], vec![output], vec![]);
+    let [yes, no] = branches;
+    made.attributes = vec![("then_branch".into(), yes), ("else_branch".into(), no)];
+    output
+}
+
+#[test]
+fn what_a_subgraph_reads_stays_and_is_renamed_in_it() {
+    let mut model = model(&[2, 3], |b, x| {
+        let (relu, same) = (b.value("relu"), b.value("same"));
+        b.node("Relu", vec![Some(x)], vec![relu], vec![]);
+        b.node("Identity", vec![Some(relu)], vec![same], vec![]);
+        vec![choice_of(b, None, [branch("Neg", "same"), branch("Abs", "same")])]
+    });
+    let report = simplified(&mut model);
+    assert_eq!((count(&report, "Relu"), count(&report, "Identity"), count(&report, "If")), (1, 0, 1));
+    let graph = model.graph.as_ref().unwrap();
+    for inner in graph.nodes.iter().flat_map(weighbridge_graph::edit::subgraphs) {
+        assert_eq!(inner.value(inner.nodes[0].inputs[0].unwrap()).name, "relu");
+    }
+}
+
+#[test]
+fn a_choice_that_is_made_is_inlined() {
+    let mut model = model(&[2, 3], |b, x| {
+        let _ = x;
+        vec![choice_of(b, Some(false), [branch("Neg", "x"), branch("Abs", "x")])]
+    });
+    let report = simplified(&mut model);
+    assert_eq!((report.nodes().1, count(&report, "Abs")), (1, 1));
+    let graph = model.graph.as_ref().unwrap();
+    assert_eq!(graph.value(graph.outputs[0]).name, "chosen");
+}
+
+#[test]
+fn zeros_of_two_reshapes_mean_different_sizes() {
+    let mut model = model(&[2, 3, 4], |b, x| {
+        let first = b.integers("first", vec![2], &[6, 4]).unwrap();
+        let second = b.integers("second", vec![3], &[0, 2, 2]).unwrap();
+        let flat = node(b, "Reshape", &[x, first], vec![]);
+        vec![node(b, "Reshape", &[flat, second], vec![])]
+    });
+    let report = simplified(&mut model);
+    assert_eq!(report.nodes().1, 1);
+    let graph = model.graph.as_ref().unwrap();
+    let sizes = graph.nodes[0].inputs[1].unwrap();
+    let (_, tensor) = graph.initializers.iter().find(|(value, _)| *value == sizes).unwrap();
+    let sizes = weighbridge_graph::eval::Array::read(model.tensor(*tensor)).unwrap().unwrap();
+    assert_ne!(sizes.integers().unwrap()[0], 0);
+}
+
+#[test]
+fn a_node_that_contradicts_itself_is_left_alone() {
+    let mut model = model(&[2, 3], |b, x| {
+        let w = b.floats("w", vec![5, 6], &[1.0; 30]).unwrap();
+        let product = node(b, "MatMul", &[x, w], vec![]);
+        vec![node(b, "Identity", &[product], vec![])]
+    });
+    let report = simplified(&mut model);
+    assert_eq!((count(&report, "MatMul"), count(&report, "Identity")), (1, 0));
+    assert!(report.refused.iter().any(|r| r.pass == "all" && r.node == "MatMul_out"), "{:?}", report.refused);
+}
+
+#[test]
+fn an_attribute_of_another_kind_is_an_error() {
+    let mut model = model(&[2, 3], |b, x| {
+        vec![node(b, "Transpose", &[x], vec![("perm", Value::Str("abc".into()))])]
+    });
+    let error = simplify(&mut model, &Choice::default()).unwrap_err();
+    assert!(format!("{error:?}").contains("'perm' is not a list of whole numbers"), "{error:?}");
 }

@@ -35,7 +35,7 @@ impl Edit<'_, '_> {
             let known = named.get(&value.name).copied().filter(|_| !inside);
             let place = known.unwrap_or_else(|| {
                 let outer = self.outer.get(&value.name).filter(|_| !inside);
-                self.facts.push(outer.map_or_else(|| Fact::declared(&value), |given| given.fact.clone()));
+                self.facts.push(outer.map_or_else(Fact::default, |given| given.fact.clone()));
                 named.insert(value.name.clone(), ValueId(self.graph.values.len() as u32));
                 self.graph.values.push(value);
                 self.links.push(super::Links::default());
@@ -63,12 +63,13 @@ impl Edit<'_, '_> {
             self.place(Node { inputs, outputs, ..node }, order, &named);
         }
         let outputs = self.node(id).outputs.clone();
+        let mut orphans: Vec<ValueId> = outputs.iter().flatten().copied().collect();
         for (old, new) in outputs.iter().zip(&graph.outputs) {
             if let Some(old) = old {
-                self.replace(*old, at(new));
+                self.replace(*old, at(new), &mut orphans);
             }
         }
-        self.drop_unread(outputs.into_iter().flatten().collect(), &mut Vec::new());
+        self.drop_unread(orphans, &mut Vec::new());
         Ok(())
     }
 }

@@ -36,7 +36,9 @@ pub struct Shared<'a> {
     /// The tensors; the graph that is edited has been taken out.
     pub model: &'a mut Model,
     /// Names that some value of some graph has.
-    pub names: HashSet<String>,
+    names: HashSet<String>,
+    /// The number that the last name like this one got.
+    numbers: HashMap<String, u64>,
 }
 
 impl<'a> Shared<'a> {
@@ -53,18 +55,23 @@ impl<'a> Shared<'a> {
                 open.extend(training.flat_map(|t| t.initialization.iter().chain(&t.algorithm)));
             }
         }
-        Shared { model, names }
+        Shared { model, names, numbers: HashMap::new() }
     }
 
     /// A name like `wanted` that no value has.
     pub fn fresh_name(&mut self, wanted: &str) -> String {
-        let mut name = wanted.to_owned();
-        let mut n = 1;
-        while name.is_empty() || !self.names.insert(name.clone()) {
-            n += 1;
-            name = format!("{wanted}_{n}");
+        if !wanted.is_empty() && self.names.insert(wanted.to_owned()) {
+            return wanted.to_owned();
         }
-        name
+        // It goes on from where it stopped, since thousands of values may want one name.
+        let number = self.numbers.entry(wanted.to_owned()).or_insert(1);
+        loop {
+            *number += 1;
+            let name = format!("{wanted}_{number}");
+            if self.names.insert(name.clone()) {
+                return name;
+            }
+        }
     }
 }
 
@@ -98,6 +105,8 @@ struct Links {
     readers: Vec<NodeId>,
     /// How often it is read, by nodes, by outputs and by what describes quantization.
     uses: u32,
+    /// How many nodes read it in a subgraph.
+    captures: u32,
     input: bool,
     output: bool,
     tensor: Option<TensorId>,
@@ -133,6 +142,8 @@ pub struct Edit<'s, 'm> {
     own_names: Option<HashSet<String>>,
     /// Nodes that were removed.
     removed: Vec<NodeId>,
+    /// Nodes that are left as they are.
+    faulty: HashSet<NodeId>,
 }
 
 impl<'s, 'm> Edit<'s, 'm> {
@@ -163,6 +174,7 @@ impl<'s, 'm> Edit<'s, 'm> {
             saved: 0,
             own_names: None,
             removed: Vec::new(),
+            faulty: facts.iter().flat_map(|facts| &facts.faulty).map(|&index| NodeId(index as u32)).collect(),
             graph,
         };
         let trained = edit.graph.program.as_ref().is_some_and(|program| !program.training.is_empty());
@@ -188,8 +200,11 @@ impl<'s, 'm> Edit<'s, 'm> {
             edit.links[value.0 as usize].uses += 1;
         }
         for ((value, links), id) in edit.graph.values.iter().zip(&edit.links).zip(0..) {
-            let mut fact = facts.map_or_else(Fact::default, |facts| Fact::inferred(facts.of(ValueId(id))));
-            fact.merge(&Fact::declared(value));
+            // Inference knows what is declared, and where not to believe it.
+            let mut fact = match facts {
+                Some(facts) => Fact::inferred(facts.of(ValueId(id))),
+                None => Fact::declared(value),
+            };
             if let Some(tensor) = links.tensor {
                 fact.merge(&Fact::of(edit.shared.model.tensor(tensor)));
             } else if let Some(given) = edit.outer.get(&value.name).filter(|_| links.producer.is_none()) {
@@ -240,13 +255,26 @@ impl<'s, 'm> Edit<'s, 'm> {
             if links.readers.last() != Some(&id) {
                 links.readers.push(id);
             }
+            self.forget_readers(value);
         }
+        self.slots[id.0 as usize].captured.iter().for_each(|v| self.links[v.0 as usize].captures += 1);
     }
 
     /// Takes back what [`Edit::link`] notes; readers are left to be told by looking.
     fn unlink(&mut self, id: NodeId) {
         for value in self.reads(id) {
             self.links[value.0 as usize].uses -= 1;
+            self.forget_readers(value);
+        }
+        self.slots[id.0 as usize].captured.iter().for_each(|v| self.links[v.0 as usize].captures -= 1);
+    }
+
+    /// Drops nodes that read a value once, where most of its list are such: a chain of nodes that go one by one must not
+    /// leave a list as long as the chain.
+    fn forget_readers(&mut self, value: ValueId) {
+        let links = &self.links[value.0 as usize];
+        if links.readers.len() > 2 * links.uses as usize + FEW_READERS {
+            self.links[value.0 as usize].readers = self.consumers(value);
         }
     }
 
@@ -308,7 +336,7 @@ impl<'s, 'm> Edit<'s, 'm> {
             touched.push(id);
         }
         for (old, new) in replaced {
-            touched.extend(self.replace(old, new));
+            touched.extend(self.replace(old, new, &mut orphans));
             orphans.push(old);
         }
         self.drop_unread(orphans.into_iter().chain(ids).collect(), &mut touched);
@@ -322,8 +350,8 @@ impl<'s, 'm> Edit<'s, 'm> {
     }
 
     /// Lets everything that reads `old` read `new`. A graph's output keeps its name: what makes `new` makes it instead,
-    /// or hands it on where that cannot be.
-    fn replace(&mut self, old: ValueId, new: ValueId) -> Vec<NodeId> {
+    /// or hands it on where that cannot be. What may be read by nothing afterwards is added to `orphans`.
+    fn replace(&mut self, old: ValueId, new: ValueId, orphans: &mut Vec<ValueId>) -> Vec<NodeId> {
         let mut touched = Vec::new();
         let (from, to) = (old.0 as usize, new.0 as usize);
         let maker = self.links[to].producer;
@@ -331,10 +359,7 @@ impl<'s, 'm> Edit<'s, 'm> {
         let described = self.graph.quantization.iter().any(|(of, _)| *of == old);
         if (self.links[from].output || described) && whole {
             // The other way round: the name that is seen from outside stays.
-            // What made `old` may have been all that read `new`.
-            self.links[to].uses += 1;
-            self.take_from_producer(old);
-            self.links[to].uses -= 1;
+            orphans.extend(self.take_from_producer(old));
             let maker = maker.expect("it has one");
             if let Some(node) = &mut self.slots[maker.0 as usize].node {
                 node.outputs.iter_mut().filter(|o| **o == Some(new)).for_each(|o| *o = Some(old));
@@ -350,7 +375,7 @@ impl<'s, 'm> Edit<'s, 'm> {
             touched.extend(self.read_instead(old, new));
             if self.links[from].uses > 0 {
                 let at = self.links[from].producer;
-                self.take_from_producer(old);
+                orphans.extend(self.take_from_producer(old));
                 let name = self.graph.value(old).name.clone();
                 let node = Node {
                     name,
@@ -368,15 +393,15 @@ impl<'s, 'm> Edit<'s, 'm> {
     }
 
     /// What made `value` makes another one in its place, which nothing reads.
-    fn take_from_producer(&mut self, value: ValueId) {
-        let Some(maker) = self.links[value.0 as usize].producer.take() else { return };
+    fn take_from_producer(&mut self, value: ValueId) -> Option<ValueId> {
+        let maker = self.links[value.0 as usize].producer.take()?;
         let name = format!("{}_unused", self.graph.value(value).name);
         let other = self.new_value(&name, Fact::default());
         if let Some(node) = &mut self.slots[maker.0 as usize].node {
             node.outputs.iter_mut().filter(|o| **o == Some(value)).for_each(|o| *o = Some(other));
         }
         self.links[other.0 as usize].producer = Some(maker);
-        self.drop_unread(vec![other], &mut Vec::new());
+        Some(other)
     }
 
     /// Nodes that read `old` read `new`; those whose subgraphs cannot are left as they are.
@@ -512,6 +537,9 @@ impl<'s, 'm> Edit<'s, 'm> {
         graph
     }
 }
+
+/// Readers of a value that are listed without a look at whether they still read it.
+const FEW_READERS: usize = 8;
 
 /// A place in a graph, for errors.
 pub(crate) fn fault(what: impl Into<String>, node: &str) -> Error {

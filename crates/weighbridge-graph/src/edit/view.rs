@@ -68,13 +68,13 @@ impl Edit<'_, '_> {
         (node.op == op && self.is_plain(id)).then_some((id, node))
     }
 
-    /// Whether a node is of ONNX's own domain, with attributes that are all told here: a function's may be told by its
-    /// caller.
+    /// Whether a node is of ONNX's own domain and does not contradict itself, with attributes that are all told here: a
+    /// function's may be told by its caller.
     pub fn is_plain(&self, id: NodeId) -> bool {
         use weighbridge_model::Attribute::{Opaque, Reference};
         let node = self.node(id);
         let told = |attribute| !matches!(attribute, &Reference { .. } | &Opaque { .. });
-        node.domain.is_empty() && node.attributes.iter().all(|(_, attribute)| told(attribute))
+        node.domain.is_empty() && !self.faulty.contains(&id) && node.attributes.iter().all(|(_, attribute)| told(attribute))
     }
 
     /// How often a value is read, by nodes, subgraphs and as an output.
@@ -116,9 +116,14 @@ impl Edit<'_, '_> {
         self.links[value.0 as usize].input
     }
 
+    /// Whether an initializer gives a value, be it an input as well.
+    pub fn is_initialized(&self, value: ValueId) -> bool {
+        self.links[value.0 as usize].tensor.is_some()
+    }
+
     /// Whether a subgraph of some node reads a value.
     pub fn is_captured(&self, value: ValueId) -> bool {
-        self.consumers(value).iter().any(|id| self.slots[id.0 as usize].captured.contains(&value))
+        self.links[value.0 as usize].captures > 0
     }
 
     /// Whether a node holds subgraphs.

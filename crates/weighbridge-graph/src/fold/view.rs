@@ -172,7 +172,7 @@ impl View for Edit<'_, '_> {
     }
 
     fn is_overridable(&self, value: ValueId) -> bool {
-        self.is_input(value) && self.graph().initializers.iter().any(|(v, _)| *v == value)
+        self.is_input(value) && self.is_initialized(value)
     }
 
     fn users(&self, value: ValueId) -> u32 {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use weighbridge_model::{Attribute, Function, Graph, GraphValue, Model, Node, TensorId, ValueId, ValueType};
 
+use super::attributes;
 use super::call::Call;
 use super::constant;
 use super::fact::{Elements, Fact, sizes};
@@ -192,12 +193,12 @@ impl<'m> Engine<'m> {
     ) -> GraphFacts {
         let mut values = vec![Fact::Unknown; graph.values.len()];
         if frame.depth > DEEPEST {
-            let what = format!("more than {DEEPEST} graphs within each other are not followed");
-            self.fault(String::new(), what);
-            return GraphFacts { values, inner: BTreeMap::new() };
+            let what = format!("more than {DEEPEST} graphs and functions stand within each other");
+            self.add_fault(Fault { node: String::new(), what, malformed: true });
+            return GraphFacts { values, ..GraphFacts::default() };
         }
         if !self.take(graph.values.len()) {
-            return GraphFacts { values, inner: BTreeMap::new() };
+            return GraphFacts { values, ..GraphFacts::default() };
         }
         let makers = Makers::of(graph);
         for &(value, tensor) in &graph.initializers {
@@ -230,13 +231,14 @@ impl<'m> Engine<'m> {
         }
         let cell = OnceCell::new();
         let (order, faults) = order(graph, &makers, || names(&cell, graph), outer.is_some());
-        faults.into_iter().for_each(|Fault { node, what }| self.fault(node, what));
-        let mut inner = BTreeMap::new();
+        faults.into_iter().for_each(|fault| self.add_fault(fault));
+        let (mut inner, mut faulty) = (BTreeMap::new(), Vec::new());
         for index in order {
             if !self.take(1) {
                 break;
             }
             let node = &graph.nodes[index];
+            let before = self.faults.len();
             let scope = Scope { graph, values: &values, names: &cell, outer };
             let (outputs, inside) = self.node(index, node, &scope, frame);
             inner.extend(inside);
@@ -251,8 +253,16 @@ impl<'m> Engine<'m> {
                 let fact = self.kept(fact, || label(graph, node));
                 values[id.0 as usize] = self.refined(fact, &declared, || label(graph, node));
             }
+            // Once there are too many to be told, none is sound.
+            if self.faults.len() > before || before == MOST_FAULTS {
+                faulty.push(index);
+                for output in node.outputs.iter().flatten() {
+                    values[output.0 as usize] = Fact::Unknown;
+                }
+            }
         }
-        GraphFacts { values, inner }
+        faulty.sort_unstable();
+        GraphFacts { values, faulty, inner }
     }
 
     /// Counts nodes and values that are gone through; whether there were not too many yet.
@@ -304,6 +314,10 @@ impl<'m> Engine<'m> {
         } else {
             let version = frame.version(&node.domain);
             let mut call = Call { engine: self, node, version, inputs, scope, index, frame, inside };
+            for what in attributes::odd(&call) {
+                let node = label(scope.graph, node);
+                call.engine.add_fault(Fault { node, what, malformed: true });
+            }
             if let Some(rule) = table::rule(&node.domain, &node.op) {
                 outcome = rule(&mut call);
             }
@@ -400,8 +414,12 @@ impl<'m> Engine<'m> {
     }
 
     pub(super) fn fault(&mut self, node: String, what: String) {
+        self.add_fault(Fault { node, what, malformed: false });
+    }
+
+    fn add_fault(&mut self, fault: Fault) {
         if self.faults.len() < MOST_FAULTS {
-            self.faults.push(Fault { node, what });
+            self.faults.push(fault);
         }
     }
 

@@ -5,6 +5,7 @@
 //! computed from them an expression ([`Size`]), so that a tangle of Shape, Gather and Concat in front of a Reshape comes
 //! out as the sizes that it stands for. Weights are not read: only integers, and the few floats that sizes depend on.
 
+mod attributes;
 mod call;
 mod constant;
 mod engine;
@@ -48,6 +49,8 @@ pub struct Facts {
 pub struct GraphFacts {
     /// By value.
     pub values: Vec<Fact>,
+    /// Nodes, by index in order, at or in which something contradicts itself.
+    pub faulty: Vec<usize>,
     inner: BTreeMap<Inside, GraphFacts>,
 }
 
@@ -61,6 +64,9 @@ pub struct Fault {
     pub node: String,
     /// What is wrong.
     pub what: String,
+    /// Whether the graph is none, whatever its operators do: nodes in a cycle, values that nothing gives, attributes of
+    /// another kind than their operator's. Otherwise sizes or types contradict each other, by the rules that are known here.
+    pub malformed: bool,
 }
 
 impl fmt::Display for Fault {
@@ -101,7 +107,10 @@ impl GraphFacts {
                 inner.insert(*place, facts.join(others, fresh));
             }
         }
-        GraphFacts { values, inner }
+        let mut faulty = [&self.faulty[..], &other.faulty[..]].concat();
+        faulty.sort_unstable();
+        faulty.dedup();
+        GraphFacts { values, faulty, inner }
     }
 }
 

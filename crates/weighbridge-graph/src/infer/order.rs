@@ -58,6 +58,7 @@ pub(super) fn order<'n, 'g: 'n>(
                 None => faults.push(Fault {
                     node: label(graph, node),
                     what: format!("it reads '{}', which nothing gives", graph.value(value).name),
+                    malformed: true,
                 }),
             }
         }
@@ -90,7 +91,7 @@ pub(super) fn order<'n, 'g: 'n>(
     if let Some(stuck) = (0..count).find(|&n| open[n] > 0) {
         let left = count - order.len();
         let what = format!("it is one of {left} nodes that wait for each other in a cycle");
-        faults.push(Fault { node: label(graph, &graph.nodes[stuck]), what });
+        faults.push(Fault { node: label(graph, &graph.nodes[stuck]), what, malformed: true });
         order.extend((0..count).filter(|&n| open[n] > 0));
     }
     (order, faults)

@@ -14,6 +14,9 @@ const ROUNDS: usize = 32;
 /// Patches at one node of the file, on average, after which something must be going round in circles.
 const PATCHES: usize = 64;
 
+/// What leaves a node that contradicts itself, whatever the pass.
+const INFERENCE: &str = "all";
+
 /// Which passes to run.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
@@ -66,16 +69,18 @@ pub fn simplify(model: &mut Model, choice: &Choice) -> Result<Report> {
     let mut saved = 0;
     for round in 0..ROUNDS {
         let facts = infer(shared.model, &graph, &Options::default());
-        if round == 0 && !facts.faults.is_empty() {
-            let reasons = facts.faults.into_iter().map(|fault| (fault.node, fault.what)).collect();
-            let what = "the graph contradicts itself or its operators' definitions".into();
-            return Err(Error::Refused { what, reasons, help: None });
+        let (malformed, doubtful): (Vec<_>, Vec<_>) =
+            facts.faults.iter().cloned().partition(|fault| fault.malformed);
+        if round == 0 && !malformed.is_empty() {
+            let reasons = malformed.into_iter().map(|fault| (fault.node, fault.what)).collect();
+            return Err(Error::Refused { what: "the graph is malformed".into(), reasons, help: None });
         }
         let mut run = Run { passes: &passes, report: &mut report, refused: Vec::new(), done: 0, saved };
         graph = run.all(&mut shared, graph, &facts)?;
         let Run { refused, done, saved: now, .. } = run;
         saved = now;
         report.refused = refused;
+        doubtful.into_iter().for_each(|fault| report.left(INFERENCE, fault.node, fault.what));
         if done == 0 {
             break;
         }

@@ -1,0 +1,91 @@
+"""Graphs that are wrong, absurd or huge: a clear error or a result, in time and memory in proportion to the file.
+
+Those of `tests/generate/hostile_graphs.py`, and the hostile ONNX files of the corpus and of `--also FOLDER`.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import weigh
+from hostile import spawn
+
+sys.path.insert(0, str(weigh.ROOT / "tests" / "generate"))
+import hostile_graphs  # noqa: E402
+
+CORPUS = weigh.ROOT / "tests" / "corpus" / "hostile"
+# Of a dev build, however small the file, and for each megabyte of it.
+SECONDS, SECONDS_PER_MEGABYTE = 3.0, 1.5
+MEGABYTES, MEGABYTES_PER_MEGABYTE = 150, 150
+
+
+def commands(path, folder):
+    """Command lines that take an ONNX file, with what a small file goes through besides."""
+    out = folder / "out.onnx"
+    yield "simplify", ["simplify", path, "-o", out, "--force"]
+    if path.stat().st_size < 1 << 20:
+        yield "convert to F16", ["convert", path, "-o", folder / "half.onnx", "--precision", "f16", "--force"]
+        yield "convert to Python", ["convert", path, "-o", folder / "net.py", "--force"]
+        yield "check", ["check", path]
+        yield "diff", ["diff", path, path]
+
+
+def problems(binary, path, folder, must_refuse):
+    megabytes = path.stat().st_size / (1 << 20)
+    for name, command in commands(path, folder):
+        code, _, err, seconds, peak = spawn([str(binary), *map(str, command)])
+        last = (err.strip().splitlines() or [""])[-1][:200]
+        if "panicked" in err or code not in (0, 1, 2):
+            yield f"{name}: exit {code}: {err.strip()[:300]}"
+        elif code == 1 and name == "simplify":
+            yield f"{name}: {last}"
+        elif code == 2 and "error" not in err:
+            yield f"{name}: exit 2 without an error"
+        elif name == "simplify" and must_refuse is not None and must_refuse != (code == 2):
+            yield f"{name}: exit {code}: {last}"
+        if seconds > SECONDS + SECONDS_PER_MEGABYTE * megabytes:
+            yield f"{name}: {seconds:.1f} s for {megabytes:.1f} MB"
+        if peak > MEGABYTES + MEGABYTES_PER_MEGABYTE * megabytes:
+            yield f"{name}: {peak:.0f} MB for {megabytes:.1f} MB"
+
+
+def files(also):
+    for folder in [CORPUS, *also]:
+        found = sorted(p for p in folder.iterdir() if "onnx" in p.name)
+        assert found, f"no ONNX file in {folder}"
+        yield from found
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--weigh", required=True, type=Path)
+    parser.add_argument("--also", type=Path, action="append", default=[])
+    parser.add_argument("--only", default="", help="graphs whose names contain it")
+    parser.add_argument("-v", action="store_true", help="tell what became of each")
+    args = parser.parse_args()
+    failed, count = [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for name, (_, must_refuse) in hostile_graphs.GRAPHS.items():
+            if args.only not in name:
+                continue
+            path = folder / f"{name}.onnx"
+            path.write_bytes(hostile_graphs.build(name))
+            begin = time.monotonic()
+            failed += [f"{name}: {problem}" for problem in problems(args.weigh, path, folder, must_refuse)]
+            if args.v:
+                print(f"{time.monotonic() - begin:6.1f} s {path.stat().st_size:>9} {name}", flush=True)
+            path.unlink()
+            count += 1
+        for path in () if args.only else files(args.also):
+            failed += [f"{path.name}: {problem}" for problem in problems(args.weigh, path, folder, None)]
+            count += 1
+    print(f"{count} hostile graphs")
+    print("\n".join(failed))
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
