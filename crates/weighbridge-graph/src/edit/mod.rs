@@ -227,13 +227,20 @@ impl<'s, 'm> Edit<'s, 'm> {
             let inside = links.producer.is_some() || links.tensor.is_some() || links.input || links.sparse;
             inside || self.outer.contains_key(&self.value(value).name)
         };
-        for slot in self.slots.iter().filter_map(|slot| slot.node.as_ref()) {
-            if let Some(missing) = slot.inputs.iter().flatten().find(|value| !given(**value)) {
+        for Slot { node, captured, .. } in &self.slots {
+            let Some(node) = node else { continue };
+            if let Some(missing) = node.inputs.iter().flatten().chain(captured).find(|value| !given(**value)) {
                 let what = format!("it reads '{}', which nothing gives", self.value(*missing).name);
-                return Err(fault(what, &self.name_of(slot)));
+                return Err(fault(what, &self.name_of(node)));
             }
         }
-        Ok(())
+        match self.graph.outputs.iter().find(|value| !given(**value)) {
+            Some(missing) => {
+                let what = format!("'{}' is an output, and nothing gives it", self.value(*missing).name);
+                Err(Error::malformed(Place::source("the graph"), what))
+            }
+            None => Ok(()),
+        }
     }
 
     fn place(&mut self, node: Node, order: (u32, u32), named: &HashMap<String, ValueId>) -> NodeId {
