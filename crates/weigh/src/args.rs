@@ -301,12 +301,6 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "FORMAT")]
     pub weights: Option<String>,
 
-    #[command(flatten)]
-    pub lower: LowerArgs,
-
-    #[command(flatten)]
-    pub precision: PrecisionArgs,
-
     /// Tell what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -322,6 +316,13 @@ pub struct ConvertArgs {
     /// Return only when everything is on the disk.
     #[arg(long)]
     pub sync: bool,
+
+    // Headings hold for all that follows.
+    #[command(flatten)]
+    pub lower: LowerArgs,
+
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
 }
 
 #[cfg(feature = "run")]

@@ -43,7 +43,8 @@ impl Grown<'_> {
         if results.iter().any(|array| array.count() > MOST || array.count() == 0 || !exact(array)) {
             return;
         }
-        let outputs: Vec<ValueId> = results.iter().map(|_| self.builder.value(&format!("{op}_out"))).collect();
+        let outputs: Vec<ValueId> =
+            results.iter().map(|_| self.builder.value(&format!("{op}_out"))).collect();
         let node = Node {
             name: format!("n{}", outputs[0].0),
             inputs: inputs.iter().map(|(id, _)| Some(*id)).collect(),
@@ -196,7 +197,8 @@ fn grow(steps: &[Step], outputs: &[u16], open: bool) -> (Model, HashMap<String, 
         .map(|(id, array)| (grown.builder.graph.value(*id).name.clone(), array.clone()))
         .collect();
     let made = grown.pool[3..].to_vec();
-    let mut asked: Vec<ValueId> = outputs.iter().filter_map(|&n| made.get(n as usize % made.len().max(1))).map(|m| m.0).collect();
+    let mut asked: Vec<ValueId> =
+        outputs.iter().filter_map(|&n| made.get(n as usize % made.len().max(1))).map(|m| m.0).collect();
     asked.extend(made.last().map(|(id, _)| *id));
     asked.sort_unstable();
     asked.dedup();

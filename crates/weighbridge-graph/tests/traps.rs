@@ -220,9 +220,8 @@ fn a_node_that_contradicts_itself_is_left_alone() {
 
 #[test]
 fn an_attribute_of_another_kind_is_an_error() {
-    let mut model = model(&[2, 3], |b, x| {
-        vec![node(b, "Transpose", &[x], vec![("perm", Value::Str("abc".into()))])]
-    });
+    let mut model =
+        model(&[2, 3], |b, x| vec![node(b, "Transpose", &[x], vec![("perm", Value::Str("abc".into()))])]);
     let error = simplify(&mut model, &Choice::default()).unwrap_err();
     assert!(format!("{error:?}").contains("'perm' is not a list of whole numbers"), "{error:?}");
 }

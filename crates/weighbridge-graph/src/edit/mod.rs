@@ -229,7 +229,8 @@ impl<'s, 'm> Edit<'s, 'm> {
         };
         for Slot { node, captured, .. } in &self.slots {
             let Some(node) = node else { continue };
-            if let Some(missing) = node.inputs.iter().flatten().chain(captured).find(|value| !given(**value)) {
+            if let Some(missing) = node.inputs.iter().flatten().chain(captured).find(|value| !given(**value))
+            {
                 let what = format!("it reads '{}', which nothing gives", self.value(*missing).name);
                 return Err(fault(what, &self.name_of(node)));
             }

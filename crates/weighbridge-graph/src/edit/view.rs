@@ -74,7 +74,9 @@ impl Edit<'_, '_> {
         use weighbridge_model::Attribute::{Opaque, Reference};
         let node = self.node(id);
         let told = |attribute| !matches!(attribute, &Reference { .. } | &Opaque { .. });
-        node.domain.is_empty() && !self.faulty.contains(&id) && node.attributes.iter().all(|(_, attribute)| told(attribute))
+        node.domain.is_empty()
+            && !self.faulty.contains(&id)
+            && node.attributes.iter().all(|(_, attribute)| told(attribute))
     }
 
     /// How often a value is read, by nodes, subgraphs and as an output.
