@@ -34,8 +34,8 @@ python-cases: venv
 	$(IN_VENV) tests/python/full.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/loaders.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/verify.py --weigh target/debug/weigh
+	cargo build --locked -p weighbridge-graph --examples
 	$(IN_VENV) tests/python/infer.py --infer target/debug/examples/infer
-	cargo build --locked -p weighbridge-graph --example simplify
 	$(IN_VENV) -W ignore tests/python/simplify_nodes.py --simplify target/debug/examples/simplify
 	$(IN_VENV) -W ignore tests/python/simplify.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/fold.py --weigh target/debug/weigh

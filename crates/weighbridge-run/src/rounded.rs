@@ -99,7 +99,7 @@ fn widened(builder: &mut Builder<'_>, id: ValueId) -> Result<ValueId> {
         return Ok(builder.initializer(tensor));
     }
     let twin = builder.value(&name);
-    builder.node("Cast", vec![Some(id)], vec![twin], vec![("to", Value::Int(FLOAT))]);
+    cast(builder, id, twin, FLOAT);
     Ok(twin)
 }
 
@@ -115,6 +115,11 @@ fn round_outputs(builder: &mut Builder<'_>, narrow: &Narrow<'_>) {
         let exact = builder.value(&format!("{}@exact", builder.graph.value(id).name));
         builder.graph.nodes[last].outputs[at] = Some(exact);
         let number = if dtype == DType::BF16 { BFLOAT16 } else { FLOAT16 };
-        builder.node("Cast", vec![Some(exact)], vec![id], vec![("to", Value::Int(number))]);
+        cast(builder, exact, id, number);
     }
+}
+
+/// A cast without a name: those of nodes are their own, and a value's may be one of them.
+fn cast(builder: &mut Builder<'_>, from: ValueId, to: ValueId, number: i64) {
+    builder.node("Cast", vec![Some(from)], vec![to], vec![("to", Value::Int(number))]).name.clear();
 }

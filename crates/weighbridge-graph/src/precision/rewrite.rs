@@ -211,7 +211,9 @@ impl Rewriter<'_> {
 
     fn cast(&mut self, from: ValueId, to: ValueId, of: Type) {
         let number = number(self.dtype(of));
-        self.builder.node("Cast", vec![Some(from)], vec![to], vec![("to", Value::Int(number))]);
+        let cast = self.builder.node("Cast", vec![Some(from)], vec![to], vec![("to", Value::Int(number))]);
+        // Names of nodes are their own, and a value's may be one of them.
+        cast.name.clear();
         self.casts += 1;
     }
 
