@@ -13,16 +13,24 @@ use crate::commands::convert::size;
 /// The command that runs a model for this program.
 pub const COMMAND: &str = "run-engine";
 
-/// What running a model may take.
+/// The engine that runs a model, and what it may take.
 #[derive(Debug, clap::Args)]
-pub struct BoundsArgs {
+pub struct EngineArgs {
+    /// The engine for ONNX: rten (built in) or onnxruntime (where its library is found, and then taken unless told).
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<String>,
+
+    /// The library of ONNX Runtime; otherwise $ORT_DYLIB_PATH, otherwise the active Python's.
+    #[arg(long, value_name = "PATH")]
+    ort: Option<PathBuf>,
+
     /// Most memory that running a model may take (500MB, 8GB); four fifths of what is available unless told. Linux only.
     #[arg(long, value_name = "SIZE")]
-    pub memory_limit: Option<String>,
+    memory_limit: Option<String>,
 
     /// Most seconds that reading or running a model may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
-    pub timeout: f64,
+    timeout: f64,
 }
 
 /// What the process is told.
@@ -37,29 +45,24 @@ pub struct RunArgs {
     pub memory: Option<u64>,
 }
 
-/// The engine of this name, or the usual one, each of whose models runs within bounds.
-pub fn open(name: Option<String>, library: Option<PathBuf>, bounds: &BoundsArgs) -> Result<Box<dyn Engine>> {
+/// The engine that is asked for, or the usual one, each of whose models runs within bounds.
+pub fn open(args: &EngineArgs) -> Result<Box<dyn Engine>> {
     let program = std::env::current_exe().map_err(|e| Error::io("this program", e))?;
-    let time = Duration::try_from_secs_f64(bounds.timeout).ok().filter(|time| !time.is_zero());
+    let time = Duration::try_from_secs_f64(args.timeout).ok().filter(|time| !time.is_zero());
     let time = time.ok_or_else(|| Error::Usage { what: "--timeout takes a number above 0".into() })?;
-    let memory = match &bounds.memory_limit {
+    let memory = match &args.memory_limit {
         Some(text) => Some(size(text)?),
         None => usual_memory(),
     };
     let bounds = Bounds { program: (program, vec![COMMAND.to_owned()]), memory, time };
-    choose_bounded(&EngineChoice { name, library }, bounds)
+    choose_bounded(&EngineChoice { name: args.engine.clone(), library: args.ort.clone() }, bounds)
 }
 
 /// The engine for `model`: the interpreter for a net of Caffe's, otherwise as [`open`].
-pub fn open_for(
-    model: &Model,
-    name: Option<String>,
-    library: Option<PathBuf>,
-    bounds: &BoundsArgs,
-) -> Result<Box<dyn Engine>> {
+pub fn open_for(model: &Model, args: &EngineArgs) -> Result<Box<dyn Engine>> {
     match reference(model) {
         Some(engine) => Ok(engine),
-        None => open(name, library, bounds),
+        None => open(args),
     }
 }
 

@@ -56,16 +56,8 @@ pub struct ActivationArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
 
-    /// The engine: rten (built in) or onnxruntime (where its library is found, and then taken unless told).
-    #[arg(long, value_name = "ENGINE")]
-    pub engine: Option<String>,
-
-    /// The library of ONNX Runtime; otherwise $ORT_DYLIB_PATH, otherwise the active Python's.
-    #[arg(long, value_name = "PATH")]
-    pub ort: Option<std::path::PathBuf>,
-
     #[command(flatten)]
-    pub bounds: crate::engine::BoundsArgs,
+    pub engine: crate::engine::EngineArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -25,17 +25,7 @@ pub struct PrecisionArgs {
     #[arg(long, value_name = "FILE.npz", requires = "keep_unsafe")]
     pub inputs: Option<PathBuf>,
 
-    /// The engine that activations are looked at in: rten or onnxruntime.
-    #[cfg(feature = "run")]
-    #[arg(long, value_name = "ENGINE", requires = "keep_unsafe")]
-    pub engine: Option<String>,
-
-    /// The library of ONNX Runtime; otherwise $ORT_DYLIB_PATH, otherwise the active Python's.
-    #[cfg(feature = "run")]
-    #[arg(long, value_name = "PATH", requires = "keep_unsafe")]
-    pub ort: Option<PathBuf>,
-
     #[cfg(feature = "run")]
     #[command(flatten)]
-    pub bounds: crate::engine::BoundsArgs,
+    pub engine: crate::engine::EngineArgs,
 }

@@ -75,7 +75,7 @@ fn activations(
         Some(path) => from_file(model, path)?,
         None => random(model, &super::verify::shapes(&run.shapes)?, run.seed)?,
     };
-    let engine = crate::engine::open(run.engine.clone(), run.ort.clone(), &run.bounds)?;
+    let engine = crate::engine::open(&run.engine)?;
     let observed = observe(model, &*engine, &inputs, targets)?;
     let Some(graph) = &model.graph else { return Ok(None) };
     let mut seen = Vec::with_capacity(inputs.len() + observed.len());

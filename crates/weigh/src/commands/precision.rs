@@ -75,7 +75,7 @@ pub fn run(args: &ConvertArgs, precision: &str) -> Result<()> {
 #[cfg(feature = "run")]
 fn seen(model: &Model, args: &ConvertArgs, to: DType) -> Result<Vec<Seen>> {
     let wanted = &args.precision;
-    let engine = engine::open(wanted.engine.clone(), wanted.ort.clone(), &wanted.bounds)?;
+    let engine = engine::open(&wanted.engine)?;
     let inputs = match &wanted.inputs {
         Some(path) => from_file(model, path)?,
         None => random(model, &shapes(&args.lower.shapes)?, 0)?,

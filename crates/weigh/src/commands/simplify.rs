@@ -98,7 +98,7 @@ fn proof(before: &Model, after: &Model, args: &SimplifyArgs) -> Result<Proof> {
     let mut shapes = super::verify::shapes(&args.shapes)?;
     shapes.retain(|name, _| fed(before).any(|input| input == name));
     let options = Options { tolerance: args.tolerance, seed: 0, shapes, inner: false, time: false };
-    let engine = crate::engine::open(args.engine.clone(), args.ort.clone(), &args.bounds)?;
+    let engine = crate::engine::open(&args.engine)?;
     match verify(before, after, &*engine, None, &options) {
         Ok(verdict) if verdict.ok => {
             let outputs = units::plural(verdict.outputs.len() as u64, "output");

@@ -25,7 +25,7 @@ pub fn run(args: &VerifyArgs) -> Result<bool> {
     let (a, b) = (in_state(a, &args.state), in_state(b, &args.state));
     fits(&a)?;
     fits(&b)?;
-    let engine = |model| engine::open_for(model, args.engine.clone(), args.ort.clone(), &args.bounds);
+    let engine = |model| engine::open_for(model, &args.engine);
     let (engine_a, engine_b) = (engine(&a)?, engine(&b)?);
     let given = args.inputs.as_deref().map(|path| from_file(&a, path)).transpose()?;
     let options = Options {
