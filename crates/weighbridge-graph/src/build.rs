@@ -115,6 +115,13 @@ impl<'a> Builder<'a> {
         });
         self.graph.nodes.last_mut().expect("just pushed")
     }
+
+    /// A new `Cast`, without a name: those of nodes are their own, and a value's may be one of them.
+    pub fn cast(&mut self, from: ValueId, to: ValueId, dtype: DType) {
+        // 0 is "undefined".
+        let to_type = Value::Int(dtype.to_onnx().unwrap_or(0));
+        self.node("Cast", vec![Some(from)], vec![to], vec![("to", to_type)]).name.clear();
+    }
 }
 
 /// A tensor over bytes at hand, row-major and little-endian.

@@ -12,3 +12,4 @@ pub mod infer;
 pub mod lower;
 pub mod passes;
 pub mod precision;
+pub mod random;

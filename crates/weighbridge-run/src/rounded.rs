@@ -11,12 +11,7 @@ use std::sync::Arc;
 use weighbridge_graph::build::Builder;
 use weighbridge_graph::infer::{self, infer};
 use weighbridge_model::storage::Cast;
-use weighbridge_model::{Attribute, DType, Model, Node, Place, Result, Tensor, Value, ValueId};
-
-/// Types in ONNX's `TensorProto.DataType`.
-const FLOAT: i64 = 1;
-const FLOAT16: i64 = 10;
-const BFLOAT16: i64 = 16;
+use weighbridge_model::{Attribute, DType, Model, Node, Place, Result, Tensor, ValueId};
 
 /// The type of a value, where that has 16 bits.
 type Narrow<'a> = dyn Fn(ValueId) -> Option<DType> + 'a;
@@ -99,7 +94,7 @@ fn widened(builder: &mut Builder<'_>, id: ValueId) -> Result<ValueId> {
         return Ok(builder.initializer(tensor));
     }
     let twin = builder.value(&name);
-    cast(builder, id, twin, FLOAT);
+    builder.cast(id, twin, DType::F32);
     Ok(twin)
 }
 
@@ -114,12 +109,6 @@ fn round_outputs(builder: &mut Builder<'_>, narrow: &Narrow<'_>) {
         let Some(dtype) = narrow(id) else { continue };
         let exact = builder.value(&format!("{}@exact", builder.graph.value(id).name));
         builder.graph.nodes[last].outputs[at] = Some(exact);
-        let number = if dtype == DType::BF16 { BFLOAT16 } else { FLOAT16 };
-        cast(builder, exact, id, number);
+        builder.cast(exact, id, dtype);
     }
-}
-
-/// A cast without a name: those of nodes are their own, and a value's may be one of them.
-fn cast(builder: &mut Builder<'_>, from: ValueId, to: ValueId, number: i64) {
-    builder.node("Cast", vec![Some(from)], vec![to], vec![("to", Value::Int(number))]).name.clear();
 }

@@ -1,7 +1,5 @@
 //! Arguments of `weigh convert … --precision`.
 
-use std::path::PathBuf;
-
 /// Mixed precision.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Mixed precision (ONNX)")]
@@ -23,7 +21,7 @@ pub struct PrecisionArgs {
     /// --input tells, where the model leaves them open).
     #[cfg(feature = "run")]
     #[arg(long, value_name = "FILE.npz", requires = "keep_unsafe")]
-    pub inputs: Option<PathBuf>,
+    pub inputs: Option<std::path::PathBuf>,
 
     #[cfg(feature = "run")]
     #[command(flatten)]

@@ -3,7 +3,6 @@
 use weighbridge_model::{DType, Dim, GraphValue, Result, ValueId, ValueType};
 
 use super::graph::{Reader, Scope};
-use super::tensor;
 use crate::protobuf::{Field, Message};
 
 /// What a `TypeProto` comes to: its type, and whether that says all of it.
@@ -107,7 +106,7 @@ impl Reader {
             match field.number {
                 1 => {
                     let number = field.int()?;
-                    dtype = tensor::dtype(number);
+                    dtype = DType::from_onnx(number);
                     whole &= number == 0 || dtype.is_some();
                 }
                 2 => shape = Some(self.dims(&field.message()?, &mut whole)?),
@@ -154,7 +153,7 @@ fn key_type(field: &Field<'_>) -> Result<Option<DType>> {
     for field in field.message()?.fields() {
         let field = field?;
         if field.number == 1 {
-            key = tensor::dtype(field.int()?);
+            key = DType::from_onnx(field.int()?);
         }
     }
     Ok(key)

@@ -13,47 +13,6 @@ use super::{graph, typed};
 use crate::protobuf::{Field, Message};
 use crate::strings::{Form, Strings};
 
-/// Element types by their number in the format. 27 and 28 are six-bit floats; 0 is "undefined".
-const DTYPES: [Option<DType>; 27] = [
-    None,
-    Some(DType::F32),
-    Some(DType::U8),
-    Some(DType::I8),
-    Some(DType::U16),
-    Some(DType::I16),
-    Some(DType::I32),
-    Some(DType::I64),
-    Some(DType::Str),
-    Some(DType::Bool),
-    Some(DType::F16),
-    Some(DType::F64),
-    Some(DType::U32),
-    Some(DType::U64),
-    Some(DType::C64),
-    Some(DType::C128),
-    Some(DType::BF16),
-    Some(DType::F8E4M3),
-    Some(DType::F8E4M3Fnuz),
-    Some(DType::F8E5M2),
-    Some(DType::F8E5M2Fnuz),
-    Some(DType::U4),
-    Some(DType::I4),
-    Some(DType::F4E2M1),
-    Some(DType::F8E8M0),
-    Some(DType::U2),
-    Some(DType::I2),
-];
-
-/// The element type of this number.
-pub(super) fn dtype(number: i64) -> Option<DType> {
-    *DTYPES.get(usize::try_from(number).ok()?)?
-}
-
-/// The number of an element type; `None` where the format has none.
-pub(super) fn number(dtype: DType) -> Option<i64> {
-    DTYPES.iter().position(|&d| d == Some(dtype)).map(|n| n as i64)
-}
-
 /// Adds the sizes in `field`, packed or a single one.
 pub(super) fn push_dims(dims: &mut Vec<u64>, field: &Field<'_>, limits: &Limits) -> Result<()> {
     let mut numbers = field.numbers();
@@ -145,7 +104,7 @@ impl Header {
             0 => "no element type".to_owned(),
             27 => "element type FLOAT6E2M3, six bits wide, which is not read".to_owned(),
             28 => "element type FLOAT6E3M2, six bits wide, which is not read".to_owned(),
-            n => match dtype(n) {
+            n => match DType::from_onnx(n) {
                 Some(dtype) => return Ok(dtype),
                 None => format!("element type {n}, which is none of ONNX up to IR version 14"),
             },

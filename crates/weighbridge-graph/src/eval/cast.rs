@@ -21,22 +21,8 @@ fn cast(call: &Call<'_>) -> Result<Vec<Array>, String> {
 
 /// The element type of this number in ONNX, of those that are computed with.
 pub(crate) fn dtype(number: i64) -> Option<DType> {
-    Some(match number {
-        1 => DType::F32,
-        2 => DType::U8,
-        3 => DType::I8,
-        4 => DType::U16,
-        5 => DType::I16,
-        6 => DType::I32,
-        7 => DType::I64,
-        9 => DType::Bool,
-        10 => DType::F16,
-        11 => DType::F64,
-        12 => DType::U32,
-        13 => DType::U64,
-        16 => DType::BF16,
-        _ => return None,
-    })
+    DType::from_onnx(number)
+        .filter(|dtype| dtype.is_real() && dtype.bits() >= if dtype.is_float() { 16 } else { 8 })
 }
 
 fn to(array: &Array, dtype: DType) -> Result<Array, String> {

@@ -145,7 +145,7 @@ impl<'c, 'm> Call<'c, 'm> {
 
     /// The attribute that holds the number of an element type, as that type.
     pub(super) fn dtype_attribute(&self, name: &str) -> Option<DType> {
-        dtype_of(self.int(name)?)
+        DType::from_onnx(self.int(name)?)
     }
 
     /// Numbers that stand in an input since some version, and in an attribute before.
@@ -297,37 +297,4 @@ pub(super) fn axes(numbers: &[i64], rank: usize) -> Result<Vec<usize>, String> {
         }
     });
     each.collect()
-}
-
-/// The element type of this number in ONNX's `TensorProto.DataType`.
-pub(super) fn dtype_of(number: i64) -> Option<DType> {
-    Some(match number {
-        1 => DType::F32,
-        2 => DType::U8,
-        3 => DType::I8,
-        4 => DType::U16,
-        5 => DType::I16,
-        6 => DType::I32,
-        7 => DType::I64,
-        8 => DType::Str,
-        9 => DType::Bool,
-        10 => DType::F16,
-        11 => DType::F64,
-        12 => DType::U32,
-        13 => DType::U64,
-        14 => DType::C64,
-        15 => DType::C128,
-        16 => DType::BF16,
-        17 => DType::F8E4M3,
-        18 => DType::F8E4M3Fnuz,
-        19 => DType::F8E5M2,
-        20 => DType::F8E5M2Fnuz,
-        21 => DType::U4,
-        22 => DType::I4,
-        23 => DType::F4E2M1,
-        24 => DType::F8E8M0,
-        25 => DType::U2,
-        26 => DType::I2,
-        _ => return None,
-    })
 }

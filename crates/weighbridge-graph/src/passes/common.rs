@@ -7,19 +7,9 @@ use weighbridge_model::{Attribute, Result, ValueId};
 
 use super::{Pass, Report};
 use crate::edit::{Edit, NodeId, Patch};
+use crate::random::is_random;
 
 pub(super) struct CommonSubexpressions;
-
-/// Operators that give other numbers each time.
-const RANDOM: [&str; 7] = [
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Multinomial",
-    "Bernoulli",
-    "Dropout",
-];
 
 impl Pass for CommonSubexpressions {
     fn name(&self) -> &'static str {
@@ -70,7 +60,7 @@ impl Pass for CommonSubexpressions {
 /// What makes a node what it is, beside its outputs and its name.
 fn key(edit: &Edit<'_, '_>, id: NodeId) -> Option<(String, Vec<Option<ValueId>>)> {
     let node = edit.node(id);
-    if RANDOM.contains(&node.op.as_str()) || node.op == "Constant" || !edit.is_plain(id) {
+    if is_random(&node.op) || matches!(node.op.as_str(), "Dropout" | "Constant") || !edit.is_plain(id) {
         return None;
     }
     let mut text = node.op.clone();

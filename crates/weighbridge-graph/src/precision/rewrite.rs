@@ -17,9 +17,6 @@ use crate::edit::compact;
 /// Constants of at most so many elements are looked at for limits.
 const SMALL: u64 = 1 << 16;
 
-/// F32 in ONNX's `TensorProto.DataType`.
-const FLOAT: i64 = 1;
-
 /// One of the two types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Type {
@@ -210,10 +207,8 @@ impl Rewriter<'_> {
     }
 
     fn cast(&mut self, from: ValueId, to: ValueId, of: Type) {
-        let number = number(self.dtype(of));
-        let cast = self.builder.node("Cast", vec![Some(from)], vec![to], vec![("to", Value::Int(number))]);
-        // Names of nodes are their own, and a value's may be one of them.
-        cast.name.clear();
+        let dtype = self.dtype(of);
+        self.builder.cast(from, to, dtype);
         self.casts += 1;
     }
 
@@ -399,12 +394,13 @@ impl Rewriter<'_> {
 
     /// Attributes that tell the type of what a node gives.
     fn typed_by_attribute(&mut self, node: &mut Node) -> Result<()> {
-        let number = number(self.options.to);
         match node.op.as_str() {
             "Cast" => {
+                let number = |dtype: DType| dtype.to_onnx().map(Value::Int);
                 for (name, attribute) in &mut node.attributes {
-                    if name == "to" && matches!(attribute, Attribute::Value(Value::Int(FLOAT))) {
-                        *attribute = Attribute::Value(Value::Int(number));
+                    let wide = matches!(attribute, Attribute::Value(to) if Some(&*to) == number(DType::F32).as_ref());
+                    if let Some(narrow) = number(self.options.to).filter(|_| name == "to" && wide) {
+                        *attribute = Attribute::Value(narrow);
                     }
                 }
             }
@@ -430,14 +426,5 @@ impl Rewriter<'_> {
             _ => {}
         }
         Ok(())
-    }
-}
-
-/// The type in ONNX's `TensorProto.DataType`.
-fn number(dtype: DType) -> i64 {
-    match dtype {
-        DType::F16 => 10,
-        DType::BF16 => 16,
-        _ => FLOAT,
     }
 }

@@ -4,6 +4,8 @@
 
 use weighbridge_model::{Attribute, Node};
 
+use crate::random::is_random;
+
 /// The type that an operand is taken or given in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operand {
@@ -48,8 +50,7 @@ pub(super) fn rule(node: &Node, version: i64) -> Rule {
         "CumSum" if version < 14 => Rule::Stays(NO_KERNEL),
         "IsInf" if version < 20 => Rule::Stays(NO_KERNEL),
         // Since opset 12 a ratio of its own type; since 10 no attribute of the kind.
-        "RandomNormal" | "RandomNormalLike" | "RandomUniform" | "RandomUniformLike" | "Bernoulli"
-        | "Multinomial" => Rule::Stays(RANDOM),
+        op if is_random(op) => Rule::Stays(RANDOM),
         "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul" => {
             Rule::Stays(CODES)
         }

@@ -3,6 +3,7 @@
 mod blocks;
 mod convert;
 mod format;
+mod onnx;
 
 use std::fmt;
 

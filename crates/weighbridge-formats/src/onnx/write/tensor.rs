@@ -8,7 +8,6 @@ use weighbridge_model::{
 
 use super::Writer;
 use super::graph::properties;
-use crate::onnx::tensor::number;
 use crate::protobuf::Message;
 use crate::protobuf::write::Draft;
 use crate::source::Source;
@@ -81,7 +80,7 @@ fn carries(tensor: &Tensor) -> Result<i64, String> {
         Layout::Blocks { scheme } => return Err(format!("{scheme} blocks, which it has no type for")),
         _ => return Err(format!("{} elements that are no plain numbers", tensor.dtype)),
     }
-    number(tensor.dtype).ok_or_else(|| format!("it has no type {}", tensor.dtype))
+    tensor.dtype.to_onnx().ok_or_else(|| format!("it has no type {}", tensor.dtype))
 }
 
 /// Whether a tensor's storage holds its strings as ONNX files do: one entry of field 6 each.
@@ -128,7 +127,7 @@ fn value_type(kind: &ValueType) -> Draft {
         ValueType::Optional(of) => draft.message(9, within(1, of)),
         ValueType::Map { key, value } => {
             let mut map = Draft::default();
-            map.int(1, number(*key).unwrap_or(0));
+            map.int(1, key.to_onnx().unwrap_or(0));
             map.message(2, value_type(value));
             draft.message(5, map);
         }
@@ -140,7 +139,7 @@ fn value_type(kind: &ValueType) -> Draft {
 
 fn tensor_type(dtype: impl Into<Option<DType>>, shape: Option<&[Dim]>) -> Draft {
     let mut draft = Draft::default();
-    draft.int(1, dtype.into().and_then(number).unwrap_or(0));
+    draft.int(1, dtype.into().and_then(DType::to_onnx).unwrap_or(0));
     if let Some(shape) = shape {
         let mut dims = Draft::default();
         for dim in shape {

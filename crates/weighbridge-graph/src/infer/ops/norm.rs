@@ -2,7 +2,7 @@
 
 use weighbridge_model::DType;
 
-use crate::infer::call::{Call, Outcome, axis, dtype_of};
+use crate::infer::call::{Call, Outcome, axis};
 use crate::infer::fact::Fact;
 use crate::infer::size::Size;
 
@@ -17,7 +17,7 @@ pub(in crate::infer) fn batch(call: &mut Call<'_, '_>) -> Outcome {
 /// `LayerNormalization`: statistics have size 1 from `axis` on.
 pub(in crate::infer) fn layer(call: &mut Call<'_, '_>) -> Outcome {
     let data = call.fact(0).clone().without_elements();
-    let dtype = dtype_of(call.int_or("stash_type", 1));
+    let dtype = DType::from_onnx(call.int_or("stash_type", 1));
     let statistics = statistics(call, call.int_or("axis", -1))?;
     Ok(vec![data, Fact::tensor(dtype, statistics.clone()), Fact::tensor(dtype, statistics)])
 }

@@ -9,7 +9,7 @@ use crate::infer::size::Size;
 /// `QuantizeLinear`: of the type of the zero point, of the attribute, or U8.
 pub(in crate::infer) fn quantize(call: &mut Call<'_, '_>) -> Outcome {
     let named = call.int("output_dtype").filter(|&number| number != 0);
-    let named = named.and_then(crate::infer::call::dtype_of);
+    let named = named.and_then(DType::from_onnx);
     let dtype = if call.has(2) { call.dtype(2) } else { Some(named.unwrap_or(DType::U8)) };
     Ok(vec![Fact::tensor(dtype, call.shape(0).map(<[Size]>::to_vec))])
 }
@@ -17,7 +17,7 @@ pub(in crate::infer) fn quantize(call: &mut Call<'_, '_>) -> Outcome {
 /// `DequantizeLinear`: of the type of the scale, unless an attribute names another.
 pub(in crate::infer) fn dequantize(call: &mut Call<'_, '_>) -> Outcome {
     let named = call.int("output_dtype").filter(|&number| number != 0);
-    let dtype = named.and_then(crate::infer::call::dtype_of).or(call.dtype(1));
+    let dtype = named.and_then(DType::from_onnx).or(call.dtype(1));
     Ok(vec![Fact::tensor(dtype, call.shape(0).map(<[Size]>::to_vec))])
 }
 

@@ -2,7 +2,7 @@
 
 use weighbridge_model::DType;
 
-use crate::infer::call::{Call, Outcome, axis, dtype_of, scalar};
+use crate::infer::call::{Call, Outcome, axis, scalar};
 use crate::infer::fact::Fact;
 use crate::infer::size::Size;
 
@@ -33,7 +33,7 @@ pub(in crate::infer) fn construct(call: &mut Call<'_, '_>) -> Outcome {
 
 /// `SequenceEmpty`: of tensors of the type in `dtype`.
 pub(in crate::infer) fn empty(call: &mut Call<'_, '_>) -> Outcome {
-    let of = Fact::tensor(dtype_of(call.int_or("dtype", 1)), None);
+    let of = Fact::tensor(DType::from_onnx(call.int_or("dtype", 1)), None);
     Ok(vec![Fact::Sequence { of: Box::new(of), items: Some([].into()) }])
 }
 

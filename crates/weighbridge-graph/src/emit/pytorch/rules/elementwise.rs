@@ -95,35 +95,12 @@ fn dropout(w: &mut Work<'_, '_>) -> Ruled {
     w.give(x)
 }
 
-/// The type of a number in ONNX's enumeration.
-pub(super) fn numbered(number: i64) -> Option<DType> {
-    Some(match number {
-        1 => DType::F32,
-        2 => DType::U8,
-        3 => DType::I8,
-        4 => DType::U16,
-        5 => DType::I16,
-        6 => DType::I32,
-        7 => DType::I64,
-        9 => DType::Bool,
-        10 => DType::F16,
-        11 => DType::F64,
-        12 => DType::U32,
-        13 => DType::U64,
-        14 => DType::C64,
-        15 => DType::C128,
-        16 => DType::BF16,
-        _ => return None,
-    })
-}
-
 /// torch's name of the type that an attribute tells by its number.
 pub(super) fn type_of(w: &Work<'_, '_>, name: &str, otherwise: DType) -> Ruled<(DType, &'static str)> {
     let dtype = match w.node.attribute(name).and_then(weighbridge_model::Value::as_int) {
         None => otherwise,
-        Some(n) => {
-            numbered(n).ok_or_else(|| format!("'{name}' is type {n}, which torch does not compute with"))?
-        }
+        Some(n) => DType::from_onnx(n)
+            .ok_or_else(|| format!("'{name}' is type {n}, which torch does not compute with"))?,
     };
     let spelled = text::dtype(dtype).ok_or_else(|| format!("torch has no {dtype}"))?;
     Ok((dtype, spelled))

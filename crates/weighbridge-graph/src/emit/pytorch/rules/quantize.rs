@@ -20,7 +20,7 @@ fn quantize(w: &mut Work<'_, '_>) -> Ruled {
     let dtype = if w.has(2) { w.dtype(2) } else { Some(DType::U8) };
     let dtype = match w.int("output_dtype", 0) {
         0 => dtype,
-        n => super::elementwise::numbered(n),
+        n => DType::from_onnx(n),
     };
     let name = match dtype {
         Some(DType::U8) => "torch.uint8",
