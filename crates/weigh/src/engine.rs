@@ -8,7 +8,7 @@ use std::time::Duration;
 use weighbridge_model::{Error, Model, Result};
 use weighbridge_run::{Bounds, Engine, EngineChoice, choose_bounded, reference, serve, usual_memory};
 
-use crate::commands::convert::size;
+use crate::parse;
 
 /// The command that runs a model for this program.
 pub const COMMAND: &str = "run-engine";
@@ -51,7 +51,7 @@ pub fn open(args: &EngineArgs) -> Result<Box<dyn Engine>> {
     let time = Duration::try_from_secs_f64(args.timeout).ok().filter(|time| !time.is_zero());
     let time = time.ok_or_else(|| Error::Usage { what: "--timeout takes a number above 0".into() })?;
     let memory = match &args.memory_limit {
-        Some(text) => Some(size(text)?),
+        Some(text) => Some(parse::bytes(text)?),
         None => usual_memory(),
     };
     let bounds = Bounds { program: (program, vec![COMMAND.to_owned()]), memory, time };

@@ -7,6 +7,7 @@ mod commands;
 #[cfg(feature = "run")]
 mod engine;
 mod input;
+mod parse;
 mod printer;
 mod progress;
 mod slice;

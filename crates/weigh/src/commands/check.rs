@@ -73,7 +73,7 @@ fn activations(
     }
     let inputs = match &run.inputs {
         Some(path) => from_file(model, path)?,
-        None => random(model, &super::verify::shapes(&run.shapes)?, run.seed)?,
+        None => random(model, &crate::parse::shapes(&run.shapes)?.inputs, run.seed)?,
     };
     let engine = crate::engine::open(&run.engine)?;
     let observed = observe(model, &*engine, &inputs, targets)?;

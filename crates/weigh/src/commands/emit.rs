@@ -5,10 +5,10 @@ use std::path::Path;
 
 use weighbridge_formats::{Carry, Change, FilePlan, Plan, WriteOptions, by_id};
 use weighbridge_graph::emit::pytorch::{self, Emitted};
-use weighbridge_graph::lower::Lowered;
 use weighbridge_model::{Error, Model, Result};
 
-use super::convert::{Account, weights};
+use super::account::Account;
+use super::convert::weights;
 use super::lower::lowered;
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
@@ -23,11 +23,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<()> {
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
     let (model, _) = weights(&opened.model, args.all)?;
-    let told = lowered(&model, &args.lower)?;
-    let (model, told) = match told {
-        Some(Lowered { model, choices, changed, dropped }) => (model, (choices, changed, dropped)),
-        None => (model, Default::default()),
-    };
+    let (model, told) = lowered(model, &args.lower)?;
     let safetensors = match args.weights.as_deref() {
         None | Some("pytorch" | "pth") => false,
         Some("safetensors") => true,
@@ -37,7 +33,8 @@ pub(super) fn run(args: &ConvertArgs) -> Result<()> {
         }
     };
     let beside = args.output.with_extension(if safetensors { "safetensors" } else { "pth" });
-    let notes = told.0.iter().map(|c| c.choice.clone()).filter(|c| c.starts_with("preprocessing")).collect();
+    let notes =
+        told.choices.iter().map(|c| c.choice.clone()).filter(|c| c.starts_with("preprocessing")).collect();
     let emitted = pytorch::emit(&model, &options(&args.output, &beside, safetensors, notes))?;
     let format = by_id(if safetensors { "safetensors" } else { "pytorch" })?;
     let mut plan = format.plan(&emitted.weights, &beside, &WriteOptions::default())?;
@@ -51,10 +48,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<()> {
         bar.finish_and_clear();
     }
     account.plan = plan;
-    let (choices, changed, dropped) = told;
-    account.choices = choices;
-    account.changed.extend(changed.into_iter().map(|(name, why)| Change::new(name, why)));
-    account.dropped.extend(dropped.into_iter().map(|(name, why)| Change::new(name, why)));
+    account.told(told);
     if args.input.json { printer::json(account.json(args.dry_run)) } else { account.print(args.dry_run) }
 }
 

@@ -5,12 +5,13 @@ use weighbridge_graph::lower::Lowered;
 use weighbridge_graph::lower::caffe::{self, Options, Preprocess};
 use weighbridge_model::{Error, Model, Result, Tensor, Value};
 
+use super::account::Told;
 use crate::args::{LowerArgs, StateArgs};
 
-/// The model in ONNX's operators, where its own are Caffe's.
-pub fn lowered(model: &Model, args: &LowerArgs) -> Result<Option<Lowered>> {
-    if !caffe::is_caffe(model) {
-        return Ok(None);
+/// The model in ONNX's operators, where its own are Caffe's, and what that tells; otherwise as it is.
+pub(super) fn lowered(model: Model, args: &LowerArgs) -> Result<(Model, Told)> {
+    if !caffe::is_caffe(&model) {
+        return Ok((model, Told::default()));
     }
     let options = Options {
         inputs: args.shapes.iter().map(|rule| sizes(rule)).collect::<Result<_>>()?,
@@ -18,7 +19,8 @@ pub fn lowered(model: &Model, args: &LowerArgs) -> Result<Option<Lowered>> {
         preprocess: preprocess(&args.preprocess)?,
         ..Options::default()
     };
-    caffe::lower(&in_state(model.clone(), &args.state), &options).map(Some)
+    let Lowered { model, choices, changed, dropped } = caffe::lower(&in_state(model, &args.state), &options)?;
+    Ok((model, Told { choices, changed, dropped }))
 }
 
 /// The model with what is asked for in the net's own `state`, as Caffe puts it there: stages are added, a level is set.

@@ -1,5 +1,6 @@
 //! One file a command; each opens, asks the library, and prints.
 
+mod account;
 pub mod check;
 pub mod completions;
 pub mod convert;
@@ -9,6 +10,7 @@ pub mod formats;
 mod into;
 mod lower;
 pub mod ls;
+mod manifest;
 pub mod precision;
 pub mod report;
 pub mod show;

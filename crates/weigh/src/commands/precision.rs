@@ -16,14 +16,11 @@ use weighbridge_report::units;
 #[cfg(feature = "run")]
 use weighbridge_run::{from_file, observe, random};
 
-use super::convert::size;
 use super::lower::lowered;
-#[cfg(feature = "run")]
-use super::verify::shapes;
 use crate::args::ConvertArgs;
 #[cfg(feature = "run")]
 use crate::engine;
-use crate::{input, printer, progress};
+use crate::{input, parse, printer, progress};
 
 /// Kept nodes that the text lists for each reason.
 const NAMED: usize = 3;
@@ -40,10 +37,7 @@ pub fn run(args: &ConvertArgs, precision: &str) -> Result<()> {
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
     let files = opened.model.files.clone();
-    let model = match lowered(&opened.model, &args.lower)? {
-        Some(lowered) => lowered.model,
-        None => opened.model,
-    };
+    let (model, _) = lowered(opened.model, &args.lower)?;
     let types = types(&model);
     let wanted = &args.precision;
     let policy = Policy { to, keep_unsafe: wanted.keep_unsafe, allow_overflow: args.allow_overflow };
@@ -53,7 +47,7 @@ pub fn run(args: &ConvertArgs, precision: &str) -> Result<()> {
     bar.finish_and_clear();
     let typed = mixed(&model, &types, &kept?, &Options { to, io: wanted.io })?;
 
-    let external = args.external.as_deref().map(size).transpose()?;
+    let external = args.external.as_deref().map(parse::bytes).transpose()?;
     let options = WriteOptions { external, ..WriteOptions::default() };
     let plan = by_id("onnx")?.plan(&typed.model, &args.output, &options)?;
     let how = Carry { force: args.force, sync: args.sync };
@@ -78,7 +72,7 @@ fn seen(model: &Model, args: &ConvertArgs, to: DType) -> Result<Vec<Seen>> {
     let engine = engine::open(&wanted.engine)?;
     let inputs = match &wanted.inputs {
         Some(path) => from_file(model, path)?,
-        None => random(model, &shapes(&args.lower.shapes)?, 0)?,
+        None => random(model, &parse::shapes(&args.lower.shapes)?.inputs, 0)?,
     };
     let formats: Vec<FloatFormat> = FloatFormat::of(to).into_iter().collect();
     let observed = observe(model, &*engine, &inputs, &formats)?;

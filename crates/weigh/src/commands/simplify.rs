@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 use weighbridge_formats::{Access, Carry, ReadOptions, WriteOptions, by_id, open};
-use weighbridge_graph::infer::{Pins, pin as pin_inputs};
+use weighbridge_graph::infer::pin as pin_inputs;
 use weighbridge_graph::passes::{Choice, PASSES, Report, simplify};
 use weighbridge_model::{Error, Model, Result};
 use weighbridge_report::json::SCHEMA;
 use weighbridge_report::table::{Cell, Table, clean};
-use weighbridge_report::units;
 
-use super::convert::size;
 use crate::args::SimplifyArgs;
-use crate::{printer, progress};
+use crate::{parse, printer, progress};
 
 /// Places that are told of without being asked.
 const TOLD: usize = 5;
 
 /// What running both models came to.
+#[cfg_attr(not(feature = "run"), allow(dead_code))]
 enum Proof {
     /// Outputs agree; what was compared, for people.
     Same(String),
@@ -47,7 +46,7 @@ pub fn run(args: &SimplifyArgs) -> Result<bool> {
     let mut plan = None;
     let how = Carry { force: args.force, sync: args.sync };
     if let Some(output) = &args.output {
-        let external = args.external.as_deref().map(size).transpose()?;
+        let external = args.external.as_deref().map(parse::bytes).transpose()?;
         let options = WriteOptions { external, ..WriteOptions::default() };
         let planned = by_id("onnx")?.plan(&after, output, &options)?;
         planned.check(&before.files, how)?;
@@ -72,8 +71,7 @@ pub fn run(args: &SimplifyArgs) -> Result<bool> {
 
 /// Gives inputs the shapes that are asked for.
 fn pin(model: &mut Model, args: &SimplifyArgs) -> Result<()> {
-    let mut pins = Pins::default();
-    args.shapes.iter().try_for_each(|text| pins.add(text))?;
+    let pins = parse::shapes(&args.shapes)?;
     match &mut model.graph {
         Some(graph) => pin_inputs(graph, &pins),
         None => Ok(()),
@@ -83,12 +81,14 @@ fn pin(model: &mut Model, args: &SimplifyArgs) -> Result<()> {
 #[cfg(feature = "run")]
 fn proof(before: &Model, after: &Model, args: &SimplifyArgs) -> Result<Proof> {
     use weighbridge_graph::random::random_node;
+    use weighbridge_report::units;
     use weighbridge_run::{Options, verify};
 
     if args.no_verify {
         return Ok(Proof::None("--no-verify".into()));
     }
-    let (weights, limit) = (before.tensors.iter().map(|t| t.bytes()).sum::<u64>(), size(&args.verify_limit)?);
+    let (weights, limit) =
+        (before.tensors.iter().map(|t| t.bytes()).sum::<u64>(), parse::bytes(&args.verify_limit)?);
     if weights > limit {
         let (weights, limit) = (units::bytes(weights), units::bytes(limit));
         return Ok(Proof::None(format!("{weights} of weights are more than {limit}, see --verify-limit")));
@@ -97,7 +97,7 @@ fn proof(before: &Model, after: &Model, args: &SimplifyArgs) -> Result<Proof> {
         let name = if node.name.is_empty() { &node.op } else { &node.name };
         return Ok(Proof::None(format!("'{name}' gives other numbers on every run")));
     }
-    let mut shapes = super::verify::shapes(&args.shapes)?;
+    let mut shapes = parse::shapes(&args.shapes)?.inputs;
     shapes.retain(|name, _| fed(before).any(|input| input == name));
     let options = Options { tolerance: args.tolerance, seed: 0, shapes, inner: false, time: false };
     let engine = crate::engine::open(&args.engine)?;

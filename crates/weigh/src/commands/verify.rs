@@ -7,11 +7,11 @@ use weighbridge_formats::{Access, ReadOptions, by_id, open};
 use weighbridge_model::{Error, Model, Result};
 use weighbridge_report::json::SCHEMA;
 use weighbridge_report::table::{Cell, Table, clean};
-use weighbridge_run::{Comparison, Options, Shapes, Side, Verdict, from_file, verify_sides};
+use weighbridge_run::{Comparison, Options, Side, Verdict, from_file, verify_sides};
 
 use super::lower::in_state;
 use crate::args::VerifyArgs;
-use crate::{engine, printer};
+use crate::{engine, parse, printer};
 
 /// Inner values that a table lists.
 const LISTED: usize = 20;
@@ -31,7 +31,7 @@ pub fn run(args: &VerifyArgs) -> Result<bool> {
     let options = Options {
         tolerance: args.tolerance,
         seed: args.seed,
-        shapes: shapes(&args.shapes)?,
+        shapes: parse::shapes(&args.shapes)?.inputs,
         inner: !args.outputs_only,
         time: args.time,
     };
@@ -68,19 +68,6 @@ fn fits(model: &Model) -> Result<()> {
         return Ok(());
     }
     Err(Error::Refused { what: "these weights are not this net's".into(), reasons, help: None })
-}
-
-/// `NAME=1,3,224,224` each.
-pub(super) fn shapes(rules: &[String]) -> Result<Shapes> {
-    let usage =
-        |rule: &str| Error::Usage { what: format!("'{rule}': write NAME=SIZES, as in 'x=1,3,224,224'") };
-    let each = |rule: &String| {
-        let (name, sizes) = rule.rsplit_once('=').ok_or_else(|| usage(rule))?;
-        let sizes = sizes.split(',').filter(|size| !size.trim().is_empty());
-        let sizes = sizes.map(|size| size.trim().parse().map_err(|_| usage(rule)));
-        Ok((name.to_owned(), sizes.collect::<Result<_>>()?))
-    };
-    rules.iter().map(each).collect()
 }
 
 fn document(verdict: &Verdict) -> Map<String, Json> {
