@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weighbridge_model::{Error, Model, Result};
-use weighbridge_run::{Bounds, Engine, EngineChoice, choose_bounded, reference, serve, usual_memory};
+use weighbridge_run::{
+    Array, Bounds, Engine, EngineChoice, Fed, choose_bounded, reference, serve, usual_memory,
+};
 
-use crate::parse;
+use crate::{parse, printer};
 
 /// The command that runs a model for this program.
 pub const COMMAND: &str = "run-engine";
@@ -64,6 +66,25 @@ pub fn open_for(model: &Model, args: &EngineArgs) -> Result<Box<dyn Engine>> {
         Some(engine) => Ok(engine),
         None => open(args),
     }
+}
+
+/// The inputs, once it is told which of their shapes are guesses.
+pub fn told(fed: Fed) -> Vec<(String, Array)> {
+    tell_guessed(&fed.guessed);
+    fed.inputs
+}
+
+/// Tells the shapes of inputs that nobody told, and that were found to work.
+pub fn tell_guessed(guessed: &[(String, Vec<u64>)]) {
+    if !guessed.is_empty() {
+        printer::note(&format!("sizes are open; run on {}", named(guessed)));
+    }
+}
+
+/// `x=1,3,224,224` each.
+pub fn named(shapes: &[(String, Vec<u64>)]) -> String {
+    let sizes = |shape: &[u64]| shape.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    shapes.iter().map(|(name, shape)| format!("{name}={}", sizes(shape))).collect::<Vec<_>>().join(" ")
 }
 
 /// Runs the model that another process of this program asks for.

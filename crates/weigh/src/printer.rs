@@ -44,7 +44,7 @@ pub fn json(document: serde_json::Map<String, serde_json::Value>) -> Result<()> 
 
 /// Writes a line of talk.
 pub fn note(text: &str) {
-    anstream::eprintln!("{}", paint(FAINT, &clean(text)));
+    anstream::eprintln!("{}", paint(FAINT, &with_help(text)));
 }
 
 /// Writes what a reader noticed.
@@ -69,9 +69,13 @@ pub fn error(error: &Error) {
         help.iter().for_each(|help| anstream::eprintln!("  help: {}", clean(help)));
         return;
     }
-    let message = error.to_string();
-    // Only the help has a line of its own: a name with line ends in it stays within its line.
-    let (what, help) = message.rsplit_once(HELP).unwrap_or((&message, ""));
-    let help = if help.is_empty() { String::new() } else { format!("{HELP}{}", clean(help)) };
-    anstream::eprintln!("{head} {}{help}", clean(what));
+    anstream::eprintln!("{head} {}", with_help(&error.to_string()));
+}
+
+/// A text in which only the help has a line of its own: a name with line ends in it stays within its line.
+fn with_help(text: &str) -> String {
+    match text.rsplit_once(HELP) {
+        Some((what, help)) => format!("{}{HELP}{}", clean(what), clean(help)),
+        None => clean(text).to_string(),
+    }
 }

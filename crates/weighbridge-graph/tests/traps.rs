@@ -225,3 +225,39 @@ fn an_attribute_of_another_kind_is_an_error() {
     let error = simplify(&mut model, &Choice::default()).unwrap_err();
     assert!(format!("{error:?}").contains("'perm' is not a list of whole numbers"), "{error:?}");
 }
+
+/// An LSTM of one direction over `x`, with `state` as both its initial states.
+fn lstm(b: &mut Builder<'_>, x: ValueId, state: ValueId) -> Vec<ValueId> {
+    let w = b.floats("w", vec![1, 8, 3], &[0.5; 24]).unwrap();
+    let r = b.floats("r", vec![1, 8, 2], &[0.25; 16]).unwrap();
+    let output = b.value("y");
+    let inputs = vec![Some(x), Some(w), Some(r), None, None, Some(state), Some(state)];
+    b.node("LSTM", inputs, vec![output], vec![("hidden_size", Value::Int(2))]);
+    vec![output]
+}
+
+#[test]
+fn initial_states_that_are_zero_go_and_others_stay() {
+    for (state, inputs) in [(0.0, 3), (0.5, 7), (-0.0, 7)] {
+        let mut model = model(&[5, 1, 3], |b, x| {
+            let state = b.floats("state", vec![1, 1, 2], &[state; 2]).unwrap();
+            lstm(b, x, state)
+        });
+        simplified(&mut model);
+        assert_eq!(model.graph.unwrap().nodes[0].inputs.len(), inputs, "{state}");
+    }
+}
+
+#[test]
+fn initial_states_of_a_size_that_is_known_in_the_run_go_with_what_makes_them() {
+    let mut model = model(&[5, 1, 3], |b, x| {
+        let dims = b.value("sizes");
+        b.graph.values[dims.0 as usize].dtype = Some(DType::I64);
+        b.graph.values[dims.0 as usize].shape = Some(vec![Dim::Known(3)]);
+        b.graph.inputs.push(dims);
+        let state = node(b, "ConstantOfShape", &[dims], vec![]);
+        lstm(b, x, state)
+    });
+    let report = simplified(&mut model);
+    assert_eq!((count(&report, "ConstantOfShape"), count(&report, "LSTM")), (0, 1));
+}

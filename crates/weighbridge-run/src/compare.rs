@@ -17,8 +17,19 @@ pub struct Comparison {
     pub max_ulp: Option<u64>,
     /// Whether shapes agree and `max_rel` is within the tolerance.
     pub ok: bool,
+    /// How far the first model's own value moves, as `max_rel` does, when its inputs move by one step in their last
+    /// place; looked at where an output differs.
+    pub noise: Option<f64>,
     /// What is wrong beside numbers: shapes or kinds of elements that differ.
     pub why: Option<String>,
+}
+
+impl Comparison {
+    /// Whether the difference is no more than the rounding of the model itself makes: at most four times its `noise`, and
+    /// never more than a hundredth, since what jumps (a box that is found or not) would excuse anything.
+    pub fn within_noise(&self) -> bool {
+        self.noise.is_some_and(|noise| self.max_rel <= (4.0 * noise).min(0.01))
+    }
 }
 
 /// Compares `b` with `a`. Floating-point results of different widths are compared by value; whole numbers have to be
@@ -31,6 +42,7 @@ pub fn compare(name: &str, a: &Array, b: &Array, tolerance: f64) -> Comparison {
         cosine: f64::NAN,
         max_ulp: None,
         ok: false,
+        noise: None,
         why: Some(why),
     };
     if a.shape != b.shape {
@@ -74,6 +86,7 @@ pub fn compare(name: &str, a: &Array, b: &Array, tolerance: f64) -> Comparison {
         cosine,
         max_ulp: float.then_some(max_ulp),
         ok: if float { max_rel <= tolerance } else { max_abs == 0.0 },
+        noise: None,
         why: None,
     }
 }

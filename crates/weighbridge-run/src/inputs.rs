@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use weighbridge_formats::{ReadOptions, open};
+use weighbridge_model::dtype::{self, FloatFormat};
 use weighbridge_model::{DType, Dim, Error, Model, Result, element_count};
 
 use crate::Array;
@@ -115,7 +116,7 @@ fn fill(dtype: DType, shape: Vec<u64>, below: Option<u64>, random: &mut Random) 
         match dtype {
             d if d.is_float() && !d.is_sub_byte() => {
                 let number = if picks { random.below(below) as f64 } else { random.normal() };
-                weighbridge_model::dtype::push(dtype, number, &mut bytes);
+                dtype::push(dtype, number, &mut bytes);
             }
             DType::Bool => bytes.push(random.below(2) as u8),
             DType::U8 => bytes.push(random.below(256) as u8),
@@ -127,6 +128,22 @@ fn fill(dtype: DType, shape: Vec<u64>, below: Option<u64>, random: &mut Random) 
         }
     }
     Some(Array { dtype, shape, bytes })
+}
+
+/// The array with each floating-point number moved by one step in its last place, up or down.
+pub(crate) fn nudge(array: &Array) -> Array {
+    if !array.dtype.is_float() || array.dtype.is_sub_byte() {
+        return array.clone();
+    }
+    // F64 has 52 bits behind the point.
+    let bits = FloatFormat::of(array.dtype).map_or(52, |format| format.mantissa_bits);
+    let step = f64::powi(2.0, -(bits as i32));
+    let (mut random, mut bytes) = (Random(0), Vec::with_capacity(array.bytes.len()));
+    for x in array.values() {
+        let up = if random.below(2) == 0 { step } else { -step };
+        dtype::push(array.dtype, x * (1.0 + up), &mut bytes);
+    }
+    Array { bytes, ..array.clone() }
 }
 
 /// Steele, Lea and Flood's SplitMix64.

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use weighbridge_model::{Error, Model, Result};
 
-use crate::inputs::random;
+use crate::feed::{Fed, feed};
+use crate::inputs::{nudge, random};
 use crate::{Array, Comparison, Engine, Interface, Session, Shapes, compare};
 
 /// Runs that a time is the median of.
@@ -56,12 +57,21 @@ pub struct Verdict {
     pub first_divergence: Option<Divergence>,
     /// Whether other inputs hardly change the outputs, so that equality says little.
     pub insensitive: bool,
+    /// Shapes of inputs that neither the models nor the caller tell.
+    pub guessed: Vec<(String, Vec<u64>)>,
     /// What executed both.
     pub engines: Vec<String>,
     /// How long both take.
     pub times: Option<Times>,
     /// Whether all outputs agree. Inner values may differ where a model was rewritten.
     pub ok: bool,
+}
+
+impl Verdict {
+    /// Whether outputs that do not agree are apart by no more than the first model's own rounding.
+    pub fn within_noise(&self) -> bool {
+        self.outputs.iter().all(|c| c.ok || c.within_noise())
+    }
 }
 
 /// A model, and what executes it.
@@ -144,9 +154,9 @@ pub fn verify_sides(
     let taken: HashSet<&str> = outputs.iter().flat_map(|(a, b)| [a.as_str(), b]).collect();
     let inner = if options.inner { shared(&face_a, &face_b, &taken) } else { Vec::new() };
 
-    let fed_with = match given {
-        Some(given) => given,
-        None => random(a.model, &options.shapes, options.seed)?,
+    let Fed { inputs: fed_with, guessed } = match given {
+        Some(given) => Fed::given(given),
+        None => feed(a.model, a.engine, &options.shapes, options.seed)?,
     };
     let names: HashMap<&str, &String> = inputs.iter().map(|(a, b)| (a.as_str(), b)).collect();
     let for_b = |fed: &[(String, Array)]| -> Vec<(String, Array)> {
@@ -171,9 +181,18 @@ pub fn verify_sides(
     if let Some(at) = compared.iter().position(Option::is_none) {
         return Err(Error::Usage { what: format!("output '{}' is no tensor of numbers", outputs[at].0) });
     }
-    let compared: Vec<Comparison> = compared.into_iter().flatten().collect();
+    let mut compared: Vec<Comparison> = compared.into_iter().flatten().collect();
     let own =
         |names: fn(&(String, String)) -> &String| outputs.iter().map(names).cloned().collect::<Vec<_>>();
+    if compared.iter().any(|c| !c.ok && c.why.is_none()) {
+        let nudged: Vec<_> = fed_with.iter().map(|(name, array)| (name.clone(), nudge(array))).collect();
+        let moved = a.run(&[], &nudged, &own(|pair| &pair.0))?;
+        for (compared, (still, moved)) in compared.iter_mut().zip(results_a.iter().zip(&moved)) {
+            if let (false, Some(still), Some(moved)) = (compared.ok, still, moved) {
+                compared.noise = Some(compare("", still, moved, 0.0).max_rel);
+            }
+        }
+    }
     // Where both agree either may tell, and the second one is rather what will be used than a slow reference.
     let others = |fed: &[(String, Array)]| -> Result<Vec<(String, Array)>> {
         let shapes = fed.iter().map(|(name, array)| (name.clone(), array.shape.clone())).collect();
@@ -202,6 +221,7 @@ pub fn verify_sides(
         outputs: compared,
         inner,
         insensitive,
+        guessed,
         engines,
         times,
     })

@@ -65,17 +65,19 @@ fn activations(
     checked: &mut Checked,
 ) -> Result<Option<Vec<Judged>>> {
     use weighbridge_judge::check::{Activation, activations};
-    use weighbridge_run::{figures, from_file, observe, random};
+    use weighbridge_run::{feed, figures, from_file, observe};
+
+    use crate::engine::told;
 
     let run = &args.run;
     if run.inputs.is_none() && !run.random && run.shapes.is_empty() {
         return Ok(None);
     }
+    let engine = crate::engine::open(&run.engine)?;
     let inputs = match &run.inputs {
         Some(path) => from_file(model, path)?,
-        None => random(model, &crate::parse::shapes(&run.shapes)?.inputs, run.seed)?,
+        None => told(feed(model, &*engine, &crate::parse::shapes(&run.shapes)?.inputs, run.seed)?),
     };
-    let engine = crate::engine::open(&run.engine)?;
     let observed = observe(model, &*engine, &inputs, targets)?;
     let Some(graph) = &model.graph else { return Ok(None) };
     let mut seen = Vec::with_capacity(inputs.len() + observed.len());

@@ -14,7 +14,7 @@ use weighbridge_report::json::SCHEMA;
 use weighbridge_report::table::clean;
 use weighbridge_report::units;
 #[cfg(feature = "run")]
-use weighbridge_run::{from_file, observe, random};
+use weighbridge_run::{feed, from_file, observe};
 
 use super::lower::lowered;
 use crate::args::ConvertArgs;
@@ -72,7 +72,7 @@ fn seen(model: &Model, args: &ConvertArgs, to: DType) -> Result<Vec<Seen>> {
     let engine = engine::open(&wanted.engine)?;
     let inputs = match &wanted.inputs {
         Some(path) => from_file(model, path)?,
-        None => random(model, &parse::shapes(&args.lower.shapes)?.inputs, 0)?,
+        None => engine::told(feed(model, &*engine, &parse::shapes(&args.lower.shapes)?.inputs, 0)?),
     };
     let formats: Vec<FloatFormat> = FloatFormat::of(to).into_iter().collect();
     let observed = observe(model, &*engine, &inputs, &formats)?;

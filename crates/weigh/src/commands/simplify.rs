@@ -102,11 +102,18 @@ fn proof(before: &Model, after: &Model, args: &SimplifyArgs) -> Result<Proof> {
     let options = Options { tolerance: args.tolerance, seed: 0, shapes, inner: false, time: false };
     let engine = crate::engine::open(&args.engine)?;
     match verify(before, after, &*engine, None, &options) {
-        Ok(verdict) if verdict.ok => {
+        Ok(verdict) if verdict.ok || verdict.within_noise() => {
             let outputs = units::plural(verdict.outputs.len() as u64, "output");
             let worst = verdict.outputs.iter().map(|c| c.max_rel).fold(0.0, f64::max);
             let mut text =
                 format!("{outputs} the same within {worst:.1e} of the largest, on {}", engine.name());
+            let noise = verdict.outputs.iter().filter_map(|c| c.noise).fold(0.0, f64::max);
+            if noise > 0.0 {
+                text += &format!(", where inputs moved in their last place move the original by {noise:.0e}");
+            }
+            if !verdict.guessed.is_empty() {
+                text += &format!(", with {}", crate::engine::named(&verdict.guessed));
+            }
             if verdict.insensitive {
                 text += "; they hardly depend on the inputs, so that this says little about the weights";
             }

@@ -42,6 +42,7 @@ pub fn run(args: &VerifyArgs) -> Result<bool> {
     } else {
         print(&verdict)?;
     }
+    engine::tell_guessed(&verdict.guessed);
     if verdict.insensitive {
         printer::note(
             "the outputs hardly depend on the inputs: that they agree says little about the weights",
@@ -81,6 +82,9 @@ fn document(verdict: &Verdict) -> Map<String, Json> {
                 "cosine": c.cosine,
                 "ok": c.ok,
             });
+            if let Some(noise) = c.noise {
+                entry["noise"] = noise.into();
+            }
             if let Some(why) = &c.why {
                 entry["why"] = why.clone().into();
             }
@@ -96,6 +100,8 @@ fn document(verdict: &Verdict) -> Map<String, Json> {
         let first = json!({"node": first.node, "op": first.op, "tensor": first.tensor});
         document.insert("first_divergence".into(), first);
     }
+    let guessed = verdict.guessed.iter().map(|(name, shape)| json!({"name": name, "shape": shape}));
+    document.insert("guessed_shapes".into(), guessed.collect());
     document.insert("insensitive".into(), verdict.insensitive.into());
     document.insert("engines".into(), verdict.engines.clone().into());
     if let Some(times) = &verdict.times {
@@ -125,7 +131,12 @@ fn print(verdict: &Verdict) -> Result<()> {
             Cell::from(match (&compared.why, compared.ok) {
                 (Some(why), _) => clean(why),
                 (None, true) => "same".to_owned(),
-                (None, false) => "differs".to_owned(),
+                (None, false) => match compared.noise {
+                    Some(noise) if compared.within_noise() => {
+                        format!("differs by no more than its rounding ({noise:.0e})")
+                    }
+                    _ => "differs".to_owned(),
+                },
             }),
         ]);
     }

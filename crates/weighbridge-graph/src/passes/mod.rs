@@ -16,6 +16,7 @@ mod duplicates;
 mod fold_linear;
 mod gemm;
 mod identity;
+mod initial_states;
 mod inline_if;
 mod pads;
 mod reparameterize;
@@ -117,6 +118,7 @@ pub static PASSES: &[&dyn Pass] = &[
     &slices::Slices,
     &concats::Concats,
     &clips::Clips,
+    &initial_states::InitialStates,
     &pads::Pads,
     &gemm::MatMulAdd,
 ];
