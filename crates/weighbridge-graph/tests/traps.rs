@@ -1,6 +1,6 @@
 //! Places where a simplifier goes wrong.
 
-use weighbridge_graph::build::Builder;
+use weighbridge_graph::build::{Builder, in_memory};
 use weighbridge_graph::passes::{Choice, Report, simplify};
 use weighbridge_model::{Attribute, DType, Dim, Graph, GraphValue, Model, Node, Program, Value, ValueId};
 
@@ -226,6 +226,16 @@ fn an_attribute_of_another_kind_is_an_error() {
     assert!(format!("{error:?}").contains("'perm' is not a list of whole numbers"), "{error:?}");
 }
 
+/// An input that is a shape of so many dimensions.
+fn sizes(b: &mut Builder<'_>, rank: u64) -> ValueId {
+    let sizes = b.value("sizes");
+    let value = &mut b.graph.values[sizes.0 as usize];
+    value.dtype = Some(DType::I64);
+    value.shape = Some(vec![Dim::Known(rank)]);
+    b.graph.inputs.push(sizes);
+    sizes
+}
+
 /// An LSTM of one direction over `x`, with `state` as both its initial states.
 fn lstm(b: &mut Builder<'_>, x: ValueId, state: ValueId) -> Vec<ValueId> {
     let w = b.floats("w", vec![1, 8, 3], &[0.5; 24]).unwrap();
@@ -251,13 +261,28 @@ fn initial_states_that_are_zero_go_and_others_stay() {
 #[test]
 fn initial_states_of_a_size_that_is_known_in_the_run_go_with_what_makes_them() {
     let mut model = model(&[5, 1, 3], |b, x| {
-        let dims = b.value("sizes");
-        b.graph.values[dims.0 as usize].dtype = Some(DType::I64);
-        b.graph.values[dims.0 as usize].shape = Some(vec![Dim::Known(3)]);
-        b.graph.inputs.push(dims);
+        let dims = sizes(b, 3);
         let state = node(b, "ConstantOfShape", &[dims], vec![]);
         lstm(b, x, state)
     });
     let report = simplified(&mut model);
     assert_eq!((count(&report, "ConstantOfShape"), count(&report, "LSTM")), (0, 1));
+}
+
+#[test]
+fn nodes_whose_tensors_hold_the_same_are_one_and_others_are_not() {
+    let mut model = model(&[3], |b, x| {
+        let dims = sizes(b, 1);
+        let mut made = vec![node(b, "Neg", &[x], vec![])];
+        for fill in [1f32, 1.0, 2.0] {
+            let filled = node(b, "ConstantOfShape", &[dims], vec![]);
+            let bytes = fill.to_le_bytes().to_vec();
+            let tensor = b.model.push(in_memory("fill", DType::F32, vec![1], bytes).unwrap());
+            let last = b.graph.nodes.last_mut().unwrap();
+            last.attributes.push(("value".to_owned(), Attribute::Tensor(tensor)));
+            made.push(node(b, "Neg", &[filled], vec![]));
+        }
+        made
+    });
+    assert_eq!(count(&simplified(&mut model), "ConstantOfShape"), 2);
 }

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use weighbridge_model::{Attribute, Result, ValueId};
+use weighbridge_model::{Attribute, Result, TensorId, ValueId};
 
 use super::{Pass, Report};
 use crate::edit::{Edit, NodeId, Patch};
 use crate::random::is_random;
 
 pub(super) struct CommonSubexpressions;
+
+/// Elements of a tensor in an attribute that is compared by what it holds.
+const FEW: u64 = 64;
 
 impl Pass for CommonSubexpressions {
     fn name(&self) -> &'static str {
@@ -70,10 +73,24 @@ fn key(edit: &Edit<'_, '_>, id: NodeId) -> Option<(String, Vec<Option<ValueId>>)
         match attribute {
             Attribute::Value(value) => write!(text, " {name}={value:?}").ok()?,
             Attribute::EmptyList { kind } => write!(text, " {name}=[]{kind}").ok()?,
-            Attribute::Tensor(id) => write!(text, " {name}=tensor {}", id.0).ok()?,
+            Attribute::Tensor(id) => write!(text, " {name}={}", content(edit, *id)?).ok()?,
             _ => return None,
         }
     }
     write!(text, " {}", node.outputs.len()).ok()?;
     Some((text, node.inputs.clone()))
+}
+
+/// What a tensor of few elements is; a larger one is known by its place alone.
+fn content(edit: &Edit<'_, '_>, id: TensorId) -> Option<String> {
+    let tensor = edit.model().tensor(id);
+    if tensor.count() > FEW || !tensor.dtype.is_real() {
+        return Some(format!("tensor {}", id.0));
+    }
+    let mut text = format!("{} {:?}", tensor.dtype, tensor.shape);
+    let visited = tensor.visit(0..tensor.count(), &mut |chunk| {
+        write!(text, " {:?}", chunk.bytes).ok();
+        Ok(())
+    });
+    visited.ok().map(|()| text)
 }
