@@ -38,7 +38,7 @@ pub(super) fn uses(model: &Model) -> HashMap<TensorId, Use> {
     let mut aliases: HashMap<TensorId, Vec<String>> = HashMap::new();
     // Values that are a tensor: itself, or transposed on its way.
     let mut is: HashMap<ValueId, (TensorId, bool)> =
-        graph.initializers.iter().map(|&(v, t)| (v, (t, false))).collect();
+        graph.constants().into_iter().map(|(v, t)| (v, (t, false))).collect();
     let edges = Edges::of(graph);
     for (place, node) in graph.nodes.iter().enumerate() {
         let output = node.outputs.first().copied().flatten();

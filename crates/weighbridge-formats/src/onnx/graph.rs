@@ -416,12 +416,17 @@ impl Reader {
                 value.shape = Some(shape.iter().map(|&d| Dim::Known(d)).collect());
             }
         }
+        // Some exporters write every weight as a constant: then that one stands there says nothing.
+        let weight = |fact: &Fact| {
+            matches!(fact.tensor, Some((_, false))) && matches!(fact.used, Some(Use::Weight | Use::Statistics))
+        };
+        let tells = facts.iter().any(weight);
         let mut free = Free::new();
         for (fact, value) in facts.iter().zip(&graph.values) {
             match (fact.tensor, fact.used) {
                 (Some((id, inline)), Some(by)) => {
                     let tensor = &mut self.model.tensors[id.0 as usize];
-                    (tensor.role, tensor.role_guessed) = (by.role(tensor, inline), false);
+                    (tensor.role, tensor.role_guessed) = (by.role(tensor, inline && tells), false);
                 }
                 (Some((_, false)), None) if !value.name.is_empty() => self.faults.unused(&value.name),
                 (None, Some(by)) if !fact.given && fact.maker.is_none() => {

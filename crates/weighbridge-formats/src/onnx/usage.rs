@@ -65,8 +65,8 @@ pub(super) fn of(node: &Node, slot: usize) -> Use {
 }
 
 impl Use {
-    /// The role of a tensor that is used so. `inline` tensors stand in a `Constant` node, as writers put
-    /// numbers that nobody trained; only a weight's slot speaks against that.
+    /// The role of a tensor that is used so. `inline` tensors stand in a `Constant` node, while others do not, as
+    /// writers put numbers that nobody trained; only a weight's slot speaks against that.
     pub(super) fn role(self, tensor: &Tensor, inline: bool) -> Role {
         let trained = tensor.dtype.is_float();
         match self {

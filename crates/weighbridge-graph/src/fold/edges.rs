@@ -28,7 +28,8 @@ impl Edges {
             inputs: vec![false; n],
             users: vec![0; tensors],
         };
-        for &(value, tensor) in &graph.initializers {
+        let constants = graph.constants();
+        for &(value, tensor) in &constants {
             edges.tensors[value.0 as usize] = Some(tensor);
         }
         for &input in &graph.inputs {
@@ -45,14 +46,15 @@ impl Edges {
             for input in node.inputs.iter().flatten() {
                 edges.readers[input.0 as usize].push(index);
             }
-            for (_, attribute) in &node.attributes {
+            // What a constant holds is counted where it is read.
+            for (_, attribute) in node.attributes.iter().filter(|_| node.op != "Constant") {
                 inner(attribute, &mut captured, &mut edges.users);
             }
         }
         for (value, seen) in graph.values.iter().zip(&mut edges.seen) {
             *seen |= captured.contains(value.name.as_str());
         }
-        for (value, tensor) in &graph.initializers {
+        for (value, tensor) in &constants {
             if let Some(users) = edges.users.get_mut(tensor.0 as usize) {
                 *users +=
                     edges.readers[value.0 as usize].len() as u32 + u32::from(edges.seen[value.0 as usize]);
@@ -84,7 +86,8 @@ impl Edges {
         self.seen[value.0 as usize]
     }
 
-    /// The tensor that a value always is: an initializer that is no input, which could be given otherwise.
+    /// The tensor that a value always is: a constant, or an initializer that is no input, which could be given
+    /// otherwise.
     pub fn constant(&self, value: ValueId) -> Option<TensorId> {
         self.tensors[value.0 as usize].filter(|_| !self.inputs[value.0 as usize])
     }

@@ -73,7 +73,7 @@ fn norms(model: &Model, found: &Found) -> Vec<Norm> {
     }
     let mut seen: HashSet<TensorId> = norms.iter().map(|norm| norm.variance).collect();
     if let Some(graph) = &model.graph {
-        let given: HashMap<_, TensorId> = graph.initializers.iter().copied().collect();
+        let given: HashMap<_, TensorId> = graph.constants().into_iter().collect();
         for node in graph.nodes.iter().filter(|n| n.op == "BatchNormalization" && n.inputs.len() >= 5) {
             let tensor = |at: usize| node.inputs[at].and_then(|value| given.get(&value).copied());
             if let (Some(mean), Some(variance)) = (tensor(3), tensor(4))

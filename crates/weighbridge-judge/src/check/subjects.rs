@@ -123,7 +123,7 @@ impl<'a> Users<'a> {
     fn of(model: &'a Model) -> Self {
         let mut users = Users { nodes: HashMap::new(), given: HashMap::new(), kinds: HashMap::new() };
         if let Some(graph) = &model.graph {
-            let given: HashMap<_, TensorId> = graph.initializers.iter().copied().collect();
+            let given: HashMap<_, TensorId> = graph.constants().into_iter().collect();
             users.given.clone_from(&given);
             for node in &graph.nodes {
                 for (at, value) in node.inputs.iter().enumerate() {

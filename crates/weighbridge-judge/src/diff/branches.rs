@@ -58,7 +58,7 @@ struct Made {
 fn made(before: &Model, after: &Model) -> Vec<Made> {
     let Some(graph) = &after.graph else { return Vec::new() };
     let there: HashSet<usize> = before.tensors.iter().map(|t| identity(&t.storage)).collect();
-    let given: HashMap<ValueId, TensorId> = graph.initializers.iter().copied().collect();
+    let given: HashMap<ValueId, TensorId> = graph.constants().into_iter().collect();
     let mut made = Vec::new();
     for node in graph.nodes.iter().filter(|node| node.op == "Conv") {
         let input = |i: usize| node.inputs.get(i).copied().flatten();
@@ -94,7 +94,7 @@ impl<'a> Origins<'a> {
             graph,
             by_name: names.map(|(i, v)| (v.name.as_str(), ValueId(i as u32))).collect(),
             maker: makers.flat_map(|(i, n)| n.outputs.iter().flatten().map(move |v| (*v, i))).collect(),
-            given: graph.initializers.iter().copied().collect(),
+            given: graph.constants().into_iter().collect(),
         }
     }
 

@@ -22,7 +22,7 @@ struct Codes {
 pub(super) fn resolve(model: &mut Model) -> Result<HashMap<usize, String>> {
     let mut used = HashMap::new();
     let Some(graph) = model.graph.as_ref().filter(|_| model.format == "onnx") else { return Ok(used) };
-    let given: HashMap<ValueId, TensorId> = graph.initializers.iter().copied().collect();
+    let given: HashMap<ValueId, TensorId> = graph.constants().into_iter().collect();
     let mut found = Vec::new();
     for node in &graph.nodes {
         codes(node, &given, model, &mut found);

@@ -7,6 +7,7 @@
 mod program;
 mod value;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::{Storage, TensorId, Value};
@@ -148,5 +149,29 @@ impl Graph {
     /// The value of this id.
     pub fn value(&self, id: ValueId) -> &GraphValue {
         &self.values[id.0 as usize]
+    }
+
+    /// Values that are tensors of the file: initializers, what ONNX's `Constant` nodes give, and either under another
+    /// name by `Identity`. An initializer that is also an input may be given otherwise by who runs the graph.
+    pub fn constants(&self) -> Vec<(ValueId, TensorId)> {
+        let mut all = self.initializers.clone();
+        let mut known: HashMap<ValueId, TensorId> = HashMap::new();
+        if self.nodes.iter().any(|node| node.domain.is_empty() && node.op == "Identity") {
+            known.extend(all.iter().copied());
+        }
+        for node in self.nodes.iter().filter(|node| node.domain.is_empty()) {
+            let Some(Some(output)) = node.outputs.first() else { continue };
+            let tensor = match (node.op.as_str(), node.attributes.first(), node.inputs.first()) {
+                ("Constant", Some((_, Attribute::Tensor(tensor))), _) => *tensor,
+                ("Identity", _, Some(Some(from))) => match known.get(from) {
+                    Some(&tensor) => tensor,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            known.insert(*output, tensor);
+            all.push((*output, tensor));
+        }
+        all
     }
 }
