@@ -315,6 +315,51 @@ def refusals(binary, folder, _):
         yield f"an operator without a rule: not all are named: {told}"
 
 
+class Recurrent(torch.nn.Module):
+    """A recurrent layer with states that are given, or start from zero."""
+
+    def __init__(self, kind, **how):
+        super().__init__()
+        self.layer = kind(6, 5, **how)
+
+    def forward(self, x, h, c):
+        given = (h, c) if isinstance(self.layer, torch.nn.LSTM) else h
+        y, last = self.layer(x, given)
+        return (y, *last) if isinstance(last, tuple) else (y, last)
+
+
+def recurrent(binary, folder, only):
+    """Yields recurrent layers of torch that come back as others, or under other keys."""
+    kinds = (torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN)
+    for kind, two, bias in itertools.product(kinds, (False, True), (False, True)):
+        name = f"{kind.__name__}, bidirectional={two}, bias={bias}"
+        if only and only not in name:
+            continue
+        torch.manual_seed(0)
+        net = Recurrent(kind, bidirectional=two, bias=bias).eval()
+        given = torch.randn(7, 3, 6), torch.randn(1 + two, 3, 5), torch.randn(1 + two, 3, 5)
+        source = folder / "recurrent.onnx"
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(net, given, str(source), dynamo=False, input_names=["x", "h", "c"])
+            expected = [value.numpy() for value in net(*given)]
+        model = onnx.load(source)
+        path, told = convert(binary, model, folder)
+        if path is None:
+            yield f"{name}: {told}"
+            continue
+        left = {value.name for value in model.graph.input}
+        arrays = [array.numpy() for array, key in zip(given, "xhc", strict=True) if key in left]
+        got, _ = emitted.run(path, arrays)
+        far = max(apart(e, g) for e, g in zip(expected, got, strict=True))
+        if far > 1e-5:
+            yield f"{name}: {far:.2g} apart"
+        tensors = [value for key, value in emitted.load(path)[0].state_dict().items()]
+        theirs = list(net.state_dict().values())
+        if len(tensors) != len(theirs) or not all(any(torch.equal(a, b) for b in tensors) for a in theirs):
+            yield f"{name}: its tensors are not those of the layer"
+
+
 def chain(binary, folder, _):
     """Yields how a long chain takes too long."""
     count, times = 100_000, []
@@ -350,7 +395,7 @@ def safetensors(binary, folder, only):
         yield from compared("digits", path, (image, inner(digits, image)), CLOSE)
 
 
-PARTS = [safetensors, hostile, refusals, chain, caffe, operators, networks]
+PARTS = [safetensors, hostile, refusals, chain, caffe, recurrent, operators, networks]
 
 
 def main():

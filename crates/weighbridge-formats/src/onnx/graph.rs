@@ -418,7 +418,8 @@ impl Reader {
         }
         // Some exporters write every weight as a constant: then that one stands there says nothing.
         let weight = |fact: &Fact| {
-            matches!(fact.tensor, Some((_, false))) && matches!(fact.used, Some(Use::Weight | Use::Statistics))
+            matches!(fact.tensor, Some((_, false)))
+                && matches!(fact.used, Some(Use::Weight | Use::Statistics))
         };
         let tells = facts.iter().any(weight);
         let mut free = Free::new();

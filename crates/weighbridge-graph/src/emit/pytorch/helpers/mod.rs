@@ -38,6 +38,7 @@ pub(super) const HELPERS: &[(&str, &str)] = &[
     ("quantize", include_str!("quantize.py")),
     ("quantize_dynamically", include_str!("quantize_dynamically.py")),
     ("range_", include_str!("range_.py")),
+    ("recurrent", include_str!("recurrent.py")),
     ("reduce_all", include_str!("reduce_all.py")),
     ("reshape", include_str!("reshape.py")),
     ("resize", include_str!("resize.py")),

@@ -11,6 +11,7 @@ mod make;
 mod norm;
 mod pool;
 mod quantize;
+mod recurrent;
 mod reduce;
 mod resize;
 mod shape;
@@ -36,6 +37,7 @@ pub(super) const FAMILIES: &[&[Row]] = &[
     norm::RULES,
     pool::RULES,
     quantize::RULES,
+    recurrent::RULES,
     reduce::RULES,
     resize::RULES,
     shape::RULES,
