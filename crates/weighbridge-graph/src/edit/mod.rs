@@ -349,8 +349,9 @@ impl<'s, 'm> Edit<'s, 'm> {
         }
         self.drop_unread(orphans.into_iter().chain(ids).collect(), &mut touched);
         touched.retain(|id| self.slots[id.0 as usize].node.is_some());
-        let near: Vec<NodeId> =
-            touched.iter().flat_map(|&id| self.reads(id)).filter_map(|value| self.producer(value)).collect();
+        let few = |id: &&NodeId| self.node(**id).inputs.len() <= FEW_INPUTS;
+        let read = touched.iter().filter(few).flat_map(|&id| self.reads(id));
+        let near: Vec<NodeId> = read.filter_map(|value| self.producer(value)).collect();
         touched.extend(near);
         touched.sort_unstable();
         touched.dedup();
@@ -412,22 +413,70 @@ impl<'s, 'm> Edit<'s, 'm> {
         Some(other)
     }
 
-    /// Nodes that read `old` read `new`; those whose subgraphs cannot are left as they are.
+    /// Nodes that read `old` read `new`; those whose subgraphs cannot are left as they are. What else they read is not
+    /// gone through: a node may have as many inputs as a graph has nodes.
     fn read_instead(&mut self, old: ValueId, new: ValueId) -> Vec<NodeId> {
         let readers = self.consumers(old);
         let (old_name, new_name) = (self.graph.value(old).name.clone(), self.graph.value(new).name.clone());
         for &id in &readers {
-            self.unlink(id);
             let slot = &mut self.slots[id.0 as usize];
             let node = slot.node.as_mut().expect("readers are there");
-            node.inputs.iter_mut().filter(|input| **input == Some(old)).for_each(|input| *input = Some(new));
+            let mut moved = 0;
+            for input in node.inputs.iter_mut().filter(|input| **input == Some(old)) {
+                *input = Some(new);
+                moved += 1;
+            }
+            let (mut gone, mut come) = (moved, moved);
             if slot.captured.contains(&old) && captures::rename(node, &old_name, &new_name) {
+                let before = slot.captured.contains(&new);
                 slot.captured.retain(|&value| value != old && value != new);
                 slot.captured.push(new);
+                (gone, come) = (gone + 1, come + u32::from(!before));
+                self.links[old.0 as usize].captures -= 1;
+                self.links[new.0 as usize].captures += u32::from(!before);
             }
+            self.links[old.0 as usize].uses -= gone;
+            self.links[new.0 as usize].uses += come;
+            let known = &mut self.links[new.0 as usize].readers;
+            if known.last() != Some(&id) {
+                known.push(id);
+            }
+        }
+        self.forget_readers(old);
+        self.forget_readers(new);
+        readers
+    }
+
+    /// Lets everything that reads the first of a pair read the second, each of which stays: no first one is a second one, or
+    /// an output. Each reader is gone through once, however many of its inputs are concerned.
+    pub fn merge(&mut self, pairs: &[(ValueId, ValueId)]) {
+        let instead: HashMap<ValueId, ValueId> = pairs.iter().copied().collect();
+        let readers = pairs.iter().flat_map(|(old, _)| &self.links[old.0 as usize].readers);
+        let mut readers: Vec<NodeId> = readers.copied().collect();
+        readers.sort_unstable();
+        readers.dedup();
+        for id in readers {
+            if self.slots[id.0 as usize].node.is_none() {
+                continue;
+            }
+            self.unlink(id);
+            let Slot { node, captured, .. } = &mut self.slots[id.0 as usize];
+            let node = node.as_mut().expect("it was looked for");
+            for input in node.inputs.iter_mut().flatten() {
+                *input = instead.get(input).copied().unwrap_or(*input);
+            }
+            for value in captured.iter_mut() {
+                let Some(&new) = instead.get(value) else { continue };
+                let name = |value: ValueId| &self.graph.values[value.0 as usize].name;
+                if captures::rename(node, name(*value), name(new)) {
+                    *value = new;
+                }
+            }
+            captured.sort_unstable();
+            captured.dedup();
             self.link(id);
         }
-        readers
+        self.drop_unread(pairs.iter().map(|(old, _)| *old).collect(), &mut Vec::new());
     }
 
     /// Removes the nodes that make these values, where nothing reads any of what they make, and so on upwards.
@@ -545,6 +594,10 @@ impl<'s, 'm> Edit<'s, 'm> {
         graph
     }
 }
+
+/// What nodes of more inputs read is not looked at again with them: no pattern begins there, and each of their inputs may
+/// change on its own.
+const FEW_INPUTS: usize = 64;
 
 /// Readers of a value that are listed without a look at whether they still read it.
 const FEW_READERS: usize = 8;

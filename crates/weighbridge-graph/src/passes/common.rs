@@ -1,12 +1,12 @@
 //! Nodes that compute the same are one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use weighbridge_model::{Attribute, Result, TensorId, ValueId};
 
 use super::{Pass, Report};
-use crate::edit::{Edit, NodeId, Patch};
+use crate::edit::{Edit, NodeId};
 use crate::random::is_random;
 
 pub(super) struct CommonSubexpressions;
@@ -24,44 +24,53 @@ impl Pass for CommonSubexpressions {
     }
 
     fn sweep(&self, edit: &mut Edit<'_, '_>, _: &mut Report) -> Result<usize> {
+        let described: HashSet<ValueId> = edit.graph().quantization.iter().map(|(value, _)| *value).collect();
         let mut met: HashMap<(String, Vec<Option<ValueId>>), NodeId> = HashMap::new();
+        // What merges is read through at once: a node may read as many values as the graph has.
+        let mut instead: HashMap<ValueId, ValueId> = HashMap::new();
+        let mut merged = Vec::new();
         let mut count = 0;
         for id in edit.nodes() {
-            if !edit.has(id) || edit.has_subgraphs(id) {
+            if edit.has_subgraphs(id) {
                 continue;
             }
-            let Some(key) = key(edit, id) else { continue };
+            let Some(key) = key(edit, id, &instead) else { continue };
             let Some(&first) = met.get(&key) else {
                 met.insert(key, id);
                 continue;
             };
-            let (ours, theirs) = (edit.node(first).outputs.clone(), edit.node(id).outputs.clone());
+            let (ours, theirs) = (&edit.node(first).outputs, &edit.node(id).outputs);
             // Each output of the second must be one of the first, and a graph's outputs keep their own nodes.
             let paired = theirs.iter().enumerate().all(|(i, output)| match output {
                 None => true,
                 Some(output) => {
                     !edit.is_output(*output)
+                        && !described.contains(output)
                         && (edit.uses(*output) == 0 || ours.get(i).copied().flatten().is_some())
                 }
             });
             if !paired {
                 continue;
             }
-            let mut patch = Patch::new(edit);
-            for (ours, theirs) in ours.into_iter().zip(theirs) {
+            for (ours, theirs) in ours.iter().zip(theirs) {
                 if let (Some(ours), Some(theirs)) = (ours, theirs) {
-                    patch.replace(theirs, ours);
+                    instead.insert(*theirs, *ours);
+                    merged.push((*theirs, *ours));
                 }
             }
-            edit.apply(patch);
             count += 1;
         }
+        edit.merge(&merged);
         Ok(count)
     }
 }
 
 /// What makes a node what it is, beside its outputs and its name.
-fn key(edit: &Edit<'_, '_>, id: NodeId) -> Option<(String, Vec<Option<ValueId>>)> {
+fn key(
+    edit: &Edit<'_, '_>,
+    id: NodeId,
+    instead: &HashMap<ValueId, ValueId>,
+) -> Option<(String, Vec<Option<ValueId>>)> {
     let node = edit.node(id);
     if is_random(&node.op) || matches!(node.op.as_str(), "Dropout" | "Constant") || !edit.is_plain(id) {
         return None;
@@ -78,7 +87,8 @@ fn key(edit: &Edit<'_, '_>, id: NodeId) -> Option<(String, Vec<Option<ValueId>>)
         }
     }
     write!(text, " {}", node.outputs.len()).ok()?;
-    Some((text, node.inputs.clone()))
+    let same = |value: ValueId| instead.get(&value).copied().unwrap_or(value);
+    Some((text, node.inputs.iter().map(|input| input.map(same)).collect()))
 }
 
 /// What a tensor of few elements is; a larger one is known by its place alone.

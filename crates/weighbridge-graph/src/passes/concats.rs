@@ -1,5 +1,7 @@
 //! One Concat for a Concat of Concats.
 
+use weighbridge_model::ValueId;
+
 use super::{Look, Pass};
 use crate::edit::{Edit, NodeId, Patch};
 
@@ -20,19 +22,25 @@ impl Pass for Concats {
 
     fn look(&self, edit: &Edit<'_, '_>, id: NodeId) -> Look {
         let axis = edit.int(id, "axis");
+        let along = |other: NodeId| axis.is_some() && edit.int(other, "axis") == axis;
+        let within = |value: ValueId| {
+            let made = edit.made_by(value, "Concat").filter(|_| edit.is_private(value));
+            made.filter(|(inner, _)| along(*inner)).map(|(_, node)| node)
+        };
+        // The last of a chain takes all of it at once.
+        let next = edit.output(id, 0).and_then(|output| edit.sole_consumer(output));
+        if next.is_some_and(|next| edit.node(next).op == "Concat" && edit.is_plain(next) && along(next)) {
+            return Look::No;
+        }
         let mut inputs = Vec::new();
-        let mut merged = false;
-        for input in &edit.node(id).inputs {
-            let within = input.filter(|&v| edit.is_private(v)).and_then(|v| edit.made_by(v, "Concat"));
-            match within {
-                Some((inner, node)) if axis.is_some() && edit.int(inner, "axis") == axis => {
-                    inputs.extend_from_slice(&node.inputs);
-                    merged = true;
-                }
-                _ => inputs.push(*input),
+        let mut open: Vec<Option<ValueId>> = edit.node(id).inputs.iter().rev().copied().collect();
+        while let Some(input) = open.pop() {
+            match input.and_then(within) {
+                Some(node) => open.extend(node.inputs.iter().rev()),
+                None => inputs.push(input),
             }
         }
-        if !merged {
+        if inputs.len() == edit.node(id).inputs.len() {
             return Look::No;
         }
         let mut patch = Patch::new(edit);

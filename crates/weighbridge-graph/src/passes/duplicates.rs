@@ -7,10 +7,13 @@ use std::hash::Hasher;
 use weighbridge_model::{DType, Layout, Result, Tensor, ValueId};
 
 use super::{Pass, Report};
-use crate::edit::{Edit, Patch};
+use crate::edit::Edit;
 
 /// Elements that are looked at before whole tensors are.
 const SAMPLE: u64 = 256;
+
+/// Tensors with the same sample that another one is compared with: more are made to take time.
+const ALIKE: usize = 64;
 
 /// Elements that are compared at a time.
 const BLOCK: u64 = 65_536;
@@ -29,7 +32,7 @@ impl Pass for DuplicateInitializers {
     fn sweep(&self, edit: &mut Edit<'_, '_>, _: &mut Report) -> Result<usize> {
         let mut alike: HashMap<(DType, Vec<u64>, u64), Vec<ValueId>> = HashMap::new();
         let values: Vec<ValueId> = edit.graph().initializers.iter().map(|(value, _)| *value).collect();
-        let mut count = 0;
+        let mut merged = Vec::new();
         for value in values {
             if !edit.is_initializer(value) || edit.is_output(value) || edit.uses(value) == 0 {
                 continue;
@@ -42,7 +45,7 @@ impl Pass for DuplicateInitializers {
             let key = (tensor.dtype, tensor.shape.clone(), sample(tensor)?);
             let others = alike.entry(key).or_default();
             let mut same = None;
-            for &other in others.iter() {
+            for &other in others.iter().take(ALIKE) {
                 let Some(first) = edit.constant(other) else { continue };
                 if equal(first, tensor)? {
                     same = Some(other);
@@ -51,15 +54,12 @@ impl Pass for DuplicateInitializers {
             }
             match same {
                 None => others.push(value),
-                Some(first) => {
-                    let patch = Patch::replacing(edit, value, first);
-                    edit.apply(patch);
-                    count += 1;
-                }
+                Some(first) => merged.push((value, first)),
             }
         }
+        edit.merge(&merged);
         edit.remove_unread_initializers();
-        Ok(count)
+        Ok(merged.len())
     }
 }
 
