@@ -38,6 +38,7 @@ python-cases: venv
 	$(IN_VENV) tests/python/infer.py --infer target/debug/examples/infer
 	$(IN_VENV) -W ignore tests/python/simplify_nodes.py --simplify target/debug/examples/simplify
 	$(IN_VENV) -W ignore tests/python/simplify.py --weigh target/debug/weigh
+	$(IN_VENV) tests/python/hostile_graphs.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/fold.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/reparameterize.py --weigh target/debug/weigh
 	$(IN_VENV) tests/python/caffe_reference.py --weigh target/debug/weigh

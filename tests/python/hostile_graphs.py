@@ -20,12 +20,18 @@ CORPUS = weigh.ROOT / "tests" / "corpus" / "hostile"
 # Of a dev build, however small the file, and for each megabyte of it.
 SECONDS, SECONDS_PER_MEGABYTE = 3.0, 1.5
 MEGABYTES, MEGABYTES_PER_MEGABYTE = 150, 150
+# Of running the model and its simplification, which a loop may make as long as it likes.
+RUN_SECONDS, RUN_MEGABYTES = 2.0, 150
+BOUNDS = ["--timeout", RUN_SECONDS, "--memory-limit", f"{RUN_MEGABYTES}MB"]
+# Without being told, running takes no more than this of a model that has no weights.
+USUAL_SECONDS, USUAL_MEGABYTES = 10, 2150
+ENDLESS = ("loop_without_end", "loop_that_grows", "range_to_1e12", "one_hot_huge", "concat_doubling")
 
 
 def commands(path, folder):
     """Command lines that take an ONNX file, with what a small file goes through besides."""
     out = folder / "out.onnx"
-    yield "simplify", ["simplify", path, "-o", out, "--force"]
+    yield "simplify", ["simplify", path, "-o", out, "--force", *BOUNDS]
     if path.stat().st_size < 1 << 20:
         yield "convert to F16", ["convert", path, "-o", folder / "half.onnx", "--precision", "f16", "--force"]
         yield "convert to Python", ["convert", path, "-o", folder / "net.py", "--force"]
@@ -46,10 +52,19 @@ def problems(binary, path, folder, must_refuse):
             yield f"{name}: exit 2 without an error"
         elif name == "simplify" and must_refuse is not None and must_refuse != (code == 2):
             yield f"{name}: exit {code}: {last}"
-        if seconds > SECONDS + SECONDS_PER_MEGABYTE * megabytes:
+        run = name == "simplify"
+        if seconds > SECONDS + run * RUN_SECONDS + SECONDS_PER_MEGABYTE * megabytes:
             yield f"{name}: {seconds:.1f} s for {megabytes:.1f} MB"
-        if peak > MEGABYTES + MEGABYTES_PER_MEGABYTE * megabytes:
+        if peak > MEGABYTES + run * RUN_MEGABYTES + MEGABYTES_PER_MEGABYTE * megabytes:
             yield f"{name}: {peak:.0f} MB for {megabytes:.1f} MB"
+
+
+def usual(binary, path, folder):
+    """What simplify takes without being told how much it may."""
+    out = folder / "out.onnx"
+    code, _, err, seconds, peak = spawn([str(binary), "simplify", str(path), "-o", str(out), "--force"])
+    if code != 0 or seconds > SECONDS + USUAL_SECONDS or peak > MEGABYTES + USUAL_MEGABYTES:
+        yield f"simplify, unbounded: exit {code}, {seconds:.1f} s, {peak:.0f} MB: {err.strip()[-200:]}"
 
 
 def write(name, path):
@@ -82,6 +97,8 @@ def main():
             maker.apply(write, (name, path))
             begin = time.monotonic()
             failed += [f"{name}: {problem}" for problem in problems(args.weigh, path, folder, must_refuse)]
+            if name in ENDLESS:
+                failed += [f"{name}: {problem}" for problem in usual(args.weigh, path, folder)]
             if args.v:
                 print(f"{time.monotonic() - begin:6.1f} s {path.stat().st_size:>9} {name}", flush=True)
             path.unlink()

@@ -26,13 +26,32 @@ pub struct EngineArgs {
     #[arg(long, value_name = "PATH")]
     ort: Option<PathBuf>,
 
-    /// Most memory that running a model may take (500MB, 8GB); four fifths of what is available unless told. Linux only.
+    /// Most memory that running a model may take (500MB, 8GB): four fifths of what is available unless told, in simplify
+    /// 2 GiB and eight times the weights. Linux only.
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<String>,
 
-    /// Most seconds that reading or running a model may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
-    timeout: f64,
+    /// Most seconds that reading and running models may take in all: 300 unless told, in simplify 10 and more by the size
+    /// of what is computed.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+}
+
+impl EngineArgs {
+    /// Bytes of memory, where they are told.
+    pub fn memory(&self) -> Result<Option<u64>> {
+        self.memory_limit.as_deref().map(parse::bytes).transpose()
+    }
+}
+
+/// What a run may take unless told otherwise.
+pub struct Usual {
+    pub time: Duration,
+    pub memory: Option<u64>,
+}
+
+impl Usual {
+    pub const MOST_SECONDS: u64 = 300;
 }
 
 /// What the process is told.
@@ -49,13 +68,18 @@ pub struct RunArgs {
 
 /// The engine that is asked for, or the usual one, each of whose models runs within bounds.
 pub fn open(args: &EngineArgs) -> Result<Box<dyn Engine>> {
+    open_within(args, &Usual { time: Duration::from_secs(Usual::MOST_SECONDS), memory: usual_memory() })
+}
+
+/// As [`open`], within these bounds unless told otherwise.
+pub fn open_within(args: &EngineArgs, usual: &Usual) -> Result<Box<dyn Engine>> {
     let program = std::env::current_exe().map_err(|e| Error::io("this program", e))?;
-    let time = Duration::try_from_secs_f64(args.timeout).ok().filter(|time| !time.is_zero());
-    let time = time.ok_or_else(|| Error::Usage { what: "--timeout takes a number above 0".into() })?;
-    let memory = match &args.memory_limit {
-        Some(text) => Some(parse::bytes(text)?),
-        None => usual_memory(),
-    };
+    let told = args.timeout.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let time = told.unwrap_or(usual.time);
+    if time.is_zero() {
+        return Err(Error::Usage { what: "--timeout takes a number above 0".into() });
+    }
+    let memory = args.memory()?.or(usual.memory);
     let bounds = Bounds { program: (program, vec![COMMAND.to_owned()]), memory, time };
     choose_bounded(&EngineChoice { name: args.engine.clone(), library: args.ort.clone() }, bounds)
 }

@@ -12,6 +12,9 @@ mod lower;
 pub mod ls;
 mod manifest;
 pub mod precision;
+mod proof;
+#[cfg(feature = "run")]
+mod prove;
 pub mod report;
 pub mod show;
 pub mod simplify;

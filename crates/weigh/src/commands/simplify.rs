@@ -6,26 +6,16 @@ use serde_json::{Map, Value as Json, json};
 use weighbridge_formats::{Access, Carry, ReadOptions, WriteOptions, by_id, open};
 use weighbridge_graph::infer::pin as pin_inputs;
 use weighbridge_graph::passes::{Choice, PASSES, Report, simplify};
-use weighbridge_model::{Error, Model, Result};
+use weighbridge_model::{Model, Result};
 use weighbridge_report::json::SCHEMA;
 use weighbridge_report::table::{Cell, Table, clean};
 
+use super::proof::{Proof, prove};
 use crate::args::SimplifyArgs;
 use crate::{parse, printer, progress};
 
 /// Places that are told of without being asked.
 const TOLD: usize = 5;
-
-/// What running both models came to.
-#[cfg_attr(not(feature = "run"), allow(dead_code))]
-enum Proof {
-    /// Outputs agree; what was compared, for people.
-    Same(String),
-    /// They do not.
-    Differs(String),
-    /// They were not run, for this reason.
-    None(String),
-}
 
 /// Whether the result computes the same, as far as that was seen.
 pub fn run(args: &SimplifyArgs) -> Result<bool> {
@@ -53,7 +43,7 @@ pub fn run(args: &SimplifyArgs) -> Result<bool> {
         files.extend(planned.files.iter().map(|f| f.path.display().to_string()));
         plan = Some(planned);
     }
-    let proof = proof(&before, &after, args)?;
+    let proof = prove(&before, &after, args)?;
     let differs = matches!(proof, Proof::Differs(_));
     if let Some(plan) = plan.filter(|_| !differs && !args.dry_run) {
         let bar = progress::bar(plan.bytes());
@@ -64,7 +54,7 @@ pub fn run(args: &SimplifyArgs) -> Result<bool> {
         printer::json(document(&report, &proof, &files, args.dry_run))?;
     } else {
         print(&report, args)?;
-        tell(&proof);
+        proof.tell();
     }
     Ok(!differs)
 }
@@ -76,75 +66,6 @@ fn pin(model: &mut Model, args: &SimplifyArgs) -> Result<()> {
         Some(graph) => pin_inputs(graph, &pins),
         None => Ok(()),
     }
-}
-
-#[cfg(feature = "run")]
-fn proof(before: &Model, after: &Model, args: &SimplifyArgs) -> Result<Proof> {
-    use weighbridge_graph::random::random_node;
-    use weighbridge_report::units;
-    use weighbridge_run::{Options, verify};
-
-    if args.no_verify {
-        return Ok(Proof::None("--no-verify".into()));
-    }
-    let (weights, limit) =
-        (before.tensors.iter().map(|t| t.bytes()).sum::<u64>(), parse::bytes(&args.verify_limit)?);
-    if weights > limit {
-        let (weights, limit) = (units::bytes(weights), units::bytes(limit));
-        return Ok(Proof::None(format!("{weights} of weights are more than {limit}, see --verify-limit")));
-    }
-    if let Some(node) = before.graph.as_ref().and_then(random_node) {
-        let name = if node.name.is_empty() { &node.op } else { &node.name };
-        return Ok(Proof::None(format!("'{name}' gives other numbers on every run")));
-    }
-    let mut shapes = parse::shapes(&args.shapes)?.inputs;
-    shapes.retain(|name, _| fed(before).any(|input| input == name));
-    let options = Options { tolerance: args.tolerance, seed: 0, shapes, inner: false, time: false };
-    let engine = crate::engine::open(&args.engine)?;
-    match verify(before, after, &*engine, None, &options) {
-        Ok(verdict) if verdict.ok || verdict.within_noise() => {
-            let outputs = units::plural(verdict.outputs.len() as u64, "output");
-            let worst = verdict.outputs.iter().map(|c| c.max_rel).fold(0.0, f64::max);
-            let mut text =
-                format!("{outputs} the same within {worst:.1e} of the largest, on {}", engine.name());
-            let noise = verdict.outputs.iter().filter_map(|c| c.noise).fold(0.0, f64::max);
-            if noise > 0.0 {
-                text += &format!(", where inputs moved in their last place move the original by {noise:.0e}");
-            }
-            if !verdict.guessed.is_empty() {
-                text += &format!(", with {}", crate::engine::named(&verdict.guessed));
-            }
-            if verdict.insensitive {
-                text += "; they hardly depend on the inputs, so that this says little about the weights";
-            }
-            Ok(Proof::Same(text))
-        }
-        Ok(verdict) => {
-            let wrong = verdict.outputs.iter().filter(|c| !c.ok);
-            let each = wrong.map(|c| match &c.why {
-                Some(why) => format!("'{}' ({why})", c.name),
-                None => format!("'{}' by {:.1e} of its largest magnitude", c.name, c.max_rel),
-            });
-            Ok(Proof::Differs(format!("{} on {}", each.collect::<Vec<_>>().join(", "), engine.name())))
-        }
-        // Only what runs the one and not the other says something of the passes.
-        Err(error) => match verify(before, before, &*engine, None, &options) {
-            Ok(_) => Ok(Proof::Differs(format!("the result does not run: {error}"))),
-            Err(error) => Ok(Proof::None(error.to_string())),
-        },
-    }
-}
-
-#[cfg(not(feature = "run"))]
-fn proof(_: &Model, _: &Model, args: &SimplifyArgs) -> Result<Proof> {
-    let why = if args.no_verify { "--no-verify" } else { "this build has no engine" };
-    Ok(Proof::None(why.into()))
-}
-
-/// Names of the inputs.
-#[cfg(feature = "run")]
-fn fed(model: &Model) -> impl Iterator<Item = &str> {
-    model.graph.iter().flat_map(|graph| graph.inputs.iter().map(|&id| graph.value(id).name.as_str()))
 }
 
 fn list(as_json: bool) -> Result<()> {
@@ -224,14 +145,4 @@ fn print(report: &Report, args: &SimplifyArgs) -> Result<()> {
         text += &format!("left: {} more, see -v\n", report.refused.len() - shown);
     }
     printer::data(&text)
-}
-
-fn tell(proof: &Proof) {
-    match proof {
-        Proof::Same(text) => printer::note(&format!("verified: {text}")),
-        Proof::Differs(text) => printer::error(&Error::Usage {
-            what: format!("the result does not compute the same, and nothing was written: {text}"),
-        }),
-        Proof::None(why) => printer::note(&format!("not verified: {why}")),
-    }
 }

@@ -8,7 +8,7 @@ mod parent;
 mod wire;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weighbridge_model::Result;
 
@@ -24,8 +24,15 @@ pub struct Bounds {
     /// Bytes of memory that a model may take beside the file that it is read from; `None` for as much as there is.
     /// Held on Linux only.
     pub memory: Option<u64>,
-    /// How long reading a model or a run of it may take.
+    /// How long reading and running models may take, in all.
     pub time: Duration,
+}
+
+impl Bounds {
+    /// What is said when the time is up.
+    fn late(&self) -> String {
+        format!("running has not come to an end within {:.1} seconds", self.time.as_secs_f64())
+    }
 }
 
 /// The engine to use, each of whose models runs in a process of its own.
@@ -34,7 +41,8 @@ pub struct Bounds {
 /// As [`choose`].
 pub fn choose_bounded(choice: &EngineChoice, bounds: Bounds) -> Result<Box<dyn Engine>> {
     let engine = choose(choice)?;
-    Ok(Box::new(parent::Bounded { engine, choice: choice.clone(), bounds }))
+    let ends = Instant::now() + bounds.time;
+    Ok(Box::new(parent::Bounded { engine, choice: choice.clone(), bounds, ends }))
 }
 
 /// Four fifths of the memory that is available now: what a run may take unless told. `None` where the system does not

@@ -4,6 +4,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
 
 use weighbridge_model::{Error, Model, Place, Result};
 
@@ -17,6 +18,8 @@ pub(super) struct Bounded {
     pub engine: Box<dyn Engine>,
     pub choice: EngineChoice,
     pub bounds: Bounds,
+    /// When the time is up.
+    pub ends: Instant,
 }
 
 impl Engine for Bounded {
@@ -33,6 +36,9 @@ impl Engine for Bounded {
     }
 
     fn load(&self, path: &Path) -> Result<Box<dyn Session>> {
+        if self.ends <= Instant::now() {
+            return Err(fault(&self.engine.name(), self.bounds.late(), MORE_TIME));
+        }
         let (program, arguments) = &self.bounds.program;
         let mut command = Command::new(program);
         command.args(arguments).arg(path);
@@ -72,6 +78,7 @@ impl Engine for Bounded {
             last,
             engine,
             bounds: self.bounds.clone(),
+            ends: self.ends,
             nanoseconds: 0,
         };
         running.reply()?;
@@ -102,22 +109,20 @@ struct Running {
     last: Receiver<String>,
     engine: String,
     bounds: Bounds,
+    ends: Instant,
     /// How long the latest run took.
     nanoseconds: u64,
 }
 
 impl Running {
     fn reply(&mut self) -> Result<Vec<Option<Array>>> {
-        match self.received.recv_timeout(self.bounds.time) {
+        match self.received.recv_timeout(self.ends.saturating_duration_since(Instant::now())) {
             Ok(Ok(reply)) => {
                 let (nanoseconds, arrays) = reply?;
                 self.nanoseconds = nanoseconds;
                 Ok(arrays)
             }
-            Err(RecvTimeoutError::Timeout) => Err(self.fault(
-                format!("it has not come to an end within {} seconds", self.bounds.time.as_secs_f64()),
-                "--timeout gives it more",
-            )),
+            Err(RecvTimeoutError::Timeout) => Err(fault(&self.engine, self.bounds.late(), MORE_TIME)),
             Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
         }
     }
@@ -132,15 +137,15 @@ impl Running {
             Some(bytes) => format!("; it may take {} MB of memory", bytes / 1_000_000),
             None => String::new(),
         };
-        self.fault(
-            format!("the process that ran the model went down, {how}{said}{within}"),
-            "--memory-limit gives it more",
-        )
+        let what = format!("the process that ran the model went down, {how}{said}{within}");
+        fault(&self.engine, what, "--memory-limit gives it more")
     }
+}
 
-    fn fault(&self, what: String, help: &str) -> Error {
-        Error::Unsupported { place: Place::source(&self.engine), what, help: Some(help.to_owned()) }
-    }
+const MORE_TIME: &str = "--timeout gives it more";
+
+fn fault(engine: &str, what: String, help: &str) -> Error {
+    Error::Unsupported { place: Place::source(engine), what, help: Some(help.to_owned()) }
 }
 
 #[cfg(unix)]
