@@ -9,11 +9,15 @@ use crate::spark::sparkline;
 use crate::style::{BAD, FAINT, GOOD, STRONG, WARN, paint};
 use crate::table::{Cell, Table, clean, shorten};
 use crate::units::{count, figure, plural, shape};
+use crate::wrap;
 
 /// Rows of a table that is not asked for as a whole.
 const ROWS: usize = 40;
 /// Columns of a distribution's picture.
 const COLUMNS: usize = 12;
+/// Widths from which on distributions are drawn: beside one change, and beside several.
+const NARROW: usize = 76;
+const WIDE: usize = 96;
 
 /// In which order pairs are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,11 +152,8 @@ pub fn text(diff: &Diff, a: &Model, b: &Model, order: Order, all: bool, width: u
     for (ours, theirs, n) in &diff.prefixes {
         let names = plural(*n as u64, "name");
         let shown = |p: &str| if p.is_empty() { "nothing".to_owned() } else { format!("'{}'", clean(p)) };
-        text += &paint(
-            FAINT,
-            &format!("{} in {names} of A where B has {}: seen through", shown(ours), shown(theirs)),
-        );
-        text.push('\n');
+        let told = format!("{} in {names} of A where B has {}: seen through", shown(ours), shown(theirs));
+        text += &faint(&told, 4, width);
     }
     let worth = |p: &&Pair| all || p.relation == Relation::Changed || p.guess && p.relation != Relation::Same;
     let listed: Vec<&Pair> = sorted(diff, a, order).into_iter().filter(worth).collect();
@@ -180,11 +181,10 @@ pub fn text(diff: &Diff, a: &Model, b: &Model, order: Order, all: bool, width: u
         for aside in &diff.aside {
             let (side, model) = if aside.of_a { ("A", a) } else { ("B", b) };
             let name = clean(&model.tensor(aside.tensor).name);
-            text += &paint(FAINT, &format!("aside in {side}: {name}: {}", clean(&aside.why)));
-            text.push('\n');
+            text += &faint(&format!("aside in {side}: {name}: {}", clean(&aside.why)), 4, width);
         }
     }
-    text + &summary(diff, a, b)
+    text + &summary(diff, a, b, width)
 }
 
 fn table(pairs: &[&Pair], a: &Model, b: &Model, width: usize) -> String {
@@ -226,14 +226,14 @@ fn table(pairs: &[&Pair], a: &Model, b: &Model, width: usize) -> String {
         text += line;
         text.push('\n');
         if !note.is_empty() {
-            text += &format!("    {}\n", paint(FAINT, &clean(note)));
+            text += &faint(&format!("    {}", clean(note)), 4, width);
         }
     }
     text
 }
 
 /// `102 of 102 explained: 60 same, 40 folded…`
-fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
+fn summary(diff: &Diff, a: &Model, b: &Model, width: usize) -> String {
     let tensors = |relation: Relation| -> usize {
         diff.pairs.iter().filter(|p| p.relation == relation).map(|p| p.a.len()).sum()
     };
@@ -253,7 +253,9 @@ fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
     }
     let style = if diff.ok() { GOOD } else { BAD };
     let head = paint(style, &format!("{explained} of {total} tensors of A explained"));
-    let mut text = format!("{head}: {}\n", parts.join(", "));
+    let told = parts.join(", ");
+    let taken = format!("{explained} of {total} tensors of A explained: ").len();
+    let mut text = format!("{head}: {}\n", wrap::lines(&told, taken, 4, width).join("\n"));
     if let Some((pair, steps)) = coarsest(diff) {
         let name = pair.a.first().map_or("", |&id| &a.tensor(id).name);
         let sqnr = pair.figures.as_ref().and_then(|f| f.sqnr_db);
@@ -266,10 +268,25 @@ fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
             let first = diff.aside.iter().find(|x| x.of_a == (side == "A"));
             let example = first.map(|x| format!("{} {}", clean(&model.tensor(x.tensor).name), clean(&x.why)));
             let told = format!("set aside in {side}: {n} ({}…)", example.unwrap_or_default());
-            text += &format!("{}\n", paint(FAINT, &told));
+            text += &faint(&told, 4, width);
         }
     }
     text
+}
+
+/// A sentence in lines of this width, all but the first indented.
+fn faint(text: &str, indent: usize, width: usize) -> String {
+    let blanks = text.len() - text.trim_start().len();
+    let lines = wrap::lines(text, blanks, indent, width);
+    let first = " ".repeat(blanks);
+    lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| {
+            let line = if i == 0 { format!("{first}{line}") } else { line.clone() };
+            format!("{}\n", paint(FAINT, &line))
+        })
+        .collect()
 }
 
 /// The quantized pair whose error is the most of a step.
@@ -286,7 +303,12 @@ pub fn series_text(series: &Series, all: bool, width: usize) -> String {
     if several {
         header.extend([("from one to the next", true), ("over time", false)]);
     }
-    header.extend([("W1", true), ("KS", true), ("before", false), ("after", false)]);
+    header.extend([("W1", true), ("KS", true)]);
+    // Pictures only where there is room for them beside the figures.
+    let pictures = width >= if several { WIDE } else { NARROW };
+    if pictures {
+        header.extend([("before", false), ("after", false)]);
+    }
     let mut table = Table::new(&header);
     let moved: Vec<&Layer> = series.layers.iter().filter(|l| all || l.change != Some(0.0)).collect();
     // One scale for all rows.
@@ -309,8 +331,10 @@ pub fn series_text(series: &Series, all: bool, width: usize) -> String {
         let shift = layer.shift.as_ref();
         row.push(Cell::from(shift.and_then(|s| s.wasserstein).map(figure).unwrap_or_default()));
         row.push(Cell::from(shift.map(|s| figure(s.kolmogorov_smirnov)).unwrap_or_default()));
-        row.push(Cell::from(shift.map(|s| sparkline(&s.first, COLUMNS)).unwrap_or_default()));
-        row.push(Cell::from(shift.map(|s| sparkline(&s.second, COLUMNS)).unwrap_or_default()));
+        if pictures {
+            row.push(Cell::from(shift.map(|s| sparkline(&s.first, COLUMNS)).unwrap_or_default()));
+            row.push(Cell::from(shift.map(|s| sparkline(&s.second, COLUMNS)).unwrap_or_default()));
+        }
         table.row(row);
     }
     let mut text = table.render(width);
