@@ -51,7 +51,12 @@ pub struct Policy {
 /// [`Error::Refused`] with every constant that leaves the range, where it is neither kept nor allowed to; a failed read.
 pub fn keep(model: &Model, seen: &[Seen], policy: &Policy, progress: &(dyn Fn(u64) + Sync)) -> Result<Keep> {
     let (Some(graph), Some(format)) = (model.graph.as_ref(), FloatFormat::of(policy.to)) else {
-        return Err(Error::Usage { what: format!("{}: only graphs have types to choose", model.format) });
+        return Err(Error::Usage {
+            what: format!(
+                "{}: only graphs have types to choose for each node; --dtype casts the tensors of a file without one",
+                model.format
+            ),
+        });
     };
     let taken = taken(graph);
     let mut keep = Keep::default();

@@ -94,7 +94,7 @@ fn activations(
         channels: o.channels,
     });
     seen.extend(observed);
-    let (judged, findings) = activations(graph, seen);
+    let (judged, findings) = activations(model, seen);
     checked.findings.extend(findings);
     Ok(Some(judged))
 }

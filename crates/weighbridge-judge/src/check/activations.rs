@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use weighbridge_measure::{ByChannel, Measured, Number, Survival};
-use weighbridge_model::{Finding, Graph, Severity, Value, ValueId};
+use weighbridge_model::{Finding, Model, Severity, Value, ValueId};
 
 use super::channels::{list, listed};
+use super::consumers::Consumers;
 use crate::precision::{FINE_DB, UNSAFE_DB, Verdict, magnitude};
 
 /// Below the format's end by less than this factor, another input may well leave it.
@@ -38,7 +39,7 @@ pub struct Judged {
     pub measured: Measured,
     /// The loss in the target.
     pub survival: Survival,
-    /// Its channels of which less than 20 dB are left.
+    /// Its channels of which less than 20 dB are left, where the layers that take them would show it.
     pub lost: Vec<u64>,
     /// The verdict.
     pub verdict: Verdict,
@@ -58,8 +59,10 @@ impl Judged {
     }
 }
 
-/// Judges the inputs and activations of a graph, in the order of its nodes.
-pub fn activations(graph: &Graph, seen: Vec<Activation>) -> (Vec<Judged>, Vec<Finding>) {
+/// Judges the inputs and activations of a model's graph, in the order of its nodes.
+pub fn activations(model: &Model, seen: Vec<Activation>) -> (Vec<Judged>, Vec<Finding>) {
+    let Some(graph) = &model.graph else { return Default::default() };
+    let consumers = Consumers::of(model);
     let makers: HashMap<ValueId, usize> = (0..)
         .zip(&graph.nodes)
         .flat_map(|(at, node)| node.outputs.iter().flatten().map(move |&value| (value, at)))
@@ -114,7 +117,8 @@ pub fn activations(graph: &Graph, seen: Vec<Activation>) -> (Vec<Judged>, Vec<Fi
                 channels.channels.first().is_some_and(|loss| loss.format == survival.format)
             };
             let channels = activation.channels.iter().find(of_target);
-            let lost = channels.map(lost_channels).unwrap_or_default();
+            let lost =
+                channels.map(|c| consumers.shown(activation.value, c, lost_channels(c))).unwrap_or_default();
             let verdict = match db {
                 _ if survival.overflow > 0 => Verdict::Unsafe,
                 Some(db) if db < UNSAFE_DB => Verdict::Unsafe,

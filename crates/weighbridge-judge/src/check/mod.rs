@@ -3,6 +3,7 @@
 
 mod activations;
 mod channels;
+mod consumers;
 mod kinds;
 mod norms;
 mod subjects;

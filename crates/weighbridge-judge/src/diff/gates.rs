@@ -43,11 +43,11 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
         whole.retain(|i| fits(wholes, i));
         parts.retain(|i| fits(pieces, i));
         // Where one side tells that it is recurrent, the other need not.
-        let told = |side: &Side, list: &[usize]| list.iter().any(|&i| recurrent(side, i));
-        if told(wholes, &whole) {
-            whole.retain(|&i| recurrent(wholes, i));
-        } else if told(pieces, &parts) {
-            parts.retain(|&i| recurrent(pieces, i));
+        let (whole_told, parts_told) = (recurrent(wholes), recurrent(pieces));
+        if whole.iter().any(|i| whole_told.contains(i)) {
+            whole.retain(|i| whole_told.contains(i));
+        } else if parts.iter().any(|i| parts_told.contains(i)) {
+            parts.retain(|i| parts_told.contains(i));
         } else {
             continue;
         }
@@ -88,10 +88,14 @@ fn plain(tensor: &Tensor) -> bool {
     ranks && numbers && (1..=LARGEST).contains(&tensor.count())
 }
 
-fn recurrent(side: &Side, i: usize) -> bool {
+/// The tensors of recurrent layers: all beside one that is known for it.
+fn recurrent(side: &Side) -> HashSet<usize> {
     const LEAVES: [&str; 5] = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "recurrent_kernel"];
-    let leaf = side.tensor(i).name.rsplit(['.', '/']).next().unwrap_or_default();
-    side.sketches[i].kind == Kind::Recurrent || LEAVES.iter().any(|start| leaf.starts_with(start))
+    let split = |i: usize| side.tensor(i).name.rsplit_once(['.', '/']).unwrap_or(("", &side.tensor(i).name));
+    let named = |i: &usize| LEAVES.iter().any(|start| split(*i).1.starts_with(start));
+    let layers: HashSet<&str> = (0..side.len()).filter(named).map(|i| split(i).0).collect();
+    let told = |i: &usize| side.sketches[*i].kind == Kind::Recurrent || layers.contains(split(*i).0);
+    (0..side.len()).filter(told).collect()
 }
 
 /// A tensor as directions, rows of gates, and a width; and the way back to its own shape.
