@@ -15,9 +15,10 @@ use crate::wrap;
 const ROWS: usize = 40;
 /// Columns of a distribution's picture.
 const COLUMNS: usize = 12;
-/// Widths from which on distributions are drawn: beside one change, and beside several.
-const NARROW: usize = 76;
-const WIDE: usize = 96;
+/// Columns of layers over time: what is always there, the figure of a step, and two distributions.
+const FIXED: usize = 48;
+const STEP: usize = 8;
+const PICTURES: usize = 28;
 
 /// In which order pairs are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,14 +299,18 @@ fn coarsest(diff: &Diff) -> Option<(&Pair, f64)> {
 
 /// Layers over time as text, the one that moved furthest first.
 pub fn series_text(series: &Series, all: bool, width: usize) -> String {
-    let several = series.layers.first().is_some_and(|l| l.steps.len() > 1);
+    let steps = series.layers.first().map_or(0, |l| l.steps.len());
+    let several = steps > 1;
+    // Figures of each step, then pictures of distributions, only where there is room beside what is always there.
+    let (figures, pictures) =
+        if several { (FIXED + STEP * steps, FIXED + STEP * steps + PICTURES) } else { (0, FIXED + PICTURES) };
+    let (figures, pictures) = (figures <= width, pictures <= width);
     let mut header = vec![("layer", false), ("change", true)];
     if several {
-        header.extend([("from one to the next", true), ("over time", false)]);
+        header.extend(figures.then_some(("from one to the next", true)));
+        header.push(("over time", false));
     }
     header.extend([("W1", true), ("KS", true)]);
-    // Pictures only where there is room for them beside the figures.
-    let pictures = width >= if several { WIDE } else { NARROW };
     if pictures {
         header.extend([("before", false), ("after", false)]);
     }
@@ -325,7 +330,9 @@ pub fn series_text(series: &Series, all: bool, width: usize) -> String {
                 .iter()
                 .map(|s| (s.unwrap_or(0.0) / if top > 0.0 { top } else { 1.0 } * 1e6) as u64)
                 .collect();
-            row.push(Cell::from(steps.join(" ")));
+            if figures {
+                row.push(Cell::from(steps.join(" ")));
+            }
             row.push(Cell::from(bars(&heights)));
         }
         let shift = layer.shift.as_ref();
