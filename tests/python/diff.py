@@ -481,6 +481,9 @@ def check_recurrent(binary, scratch):
             found = diff(binary, scratch / "moved.pth", scratch / "r.onnx", status=1)
             [changed] = [p for p in found["pairs"] if p["relation"] == "changed"]
             assert "rnn.weight_hh_l0" in several(changed["a"]) and changed["off"] == 1, changed
+            moved["rnn.weight_hh_l0"] = torch.cat([state["rnn.weight_hh_l0"][20:60], state["rnn.weight_hh_l0"][:20], state["rnn.weight_hh_l0"][60:]])
+            torch.save(moved, scratch / "moved.pth")
+            diff(binary, scratch / "moved.pth", scratch / "r.onnx", status=1)
     keras_gates(binary, scratch)
 
 

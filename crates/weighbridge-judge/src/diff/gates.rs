@@ -3,7 +3,8 @@
 //! ONNX puts directions into a first dimension and both biases into one tensor; Keras keeps matrices the other way round
 //! and, of an LSTM, the sum of both biases.
 //!
-//! No order is taken from a table: each gate of a tensor is looked for among those of the other side, by its values.
+//! Each gate of a tensor is looked for among those of the other side, by its values. An order that no two frameworks have
+//! between them is a change.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,6 +22,10 @@ use super::work::{Explained, Work};
 
 /// Gates of LSTM and of GRU.
 const GATES: [u64; 2] = [4, 3];
+/// Where the gates of one framework stand in another: alike; ONNX (i, o, f, c) beside torch and Keras (i, f, c, o), both ways
+/// round; Caffe (i, f, o, c) beside either; of GRU, reset first and update first.
+const ORDERS: [&[usize]; 7] =
+    [&[0, 1, 2, 3], &[0, 3, 1, 2], &[0, 2, 3, 1], &[0, 1, 3, 2], &[0, 2, 1, 3], &[0, 1, 2], &[1, 0, 2]];
 /// Gates that are looked at for each: those whose magnitudes are nearest.
 const MOST: usize = 16;
 /// How far sums of magnitudes may lie apart.
@@ -65,7 +70,7 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
             taken.extend(found.parts.iter().copied());
             let mut why = vec![found.why];
             let relation = match found.parts.len() {
-                _ if !judged.holds() => Relation::Changed,
+                _ if !judged.holds() || !found.known => Relation::Changed,
                 _ if found.summed => Relation::Folded,
                 1 => Relation::Transposed.max(judged.relation),
                 _ => Relation::Merged.max(judged.relation),
@@ -73,9 +78,13 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
             if let (false, Some(figures)) = (judged.holds(), &judged.figures) {
                 why.push(figures.told());
             }
+            if !found.known {
+                why.push("an order of gates that no framework has: exchanged".into());
+            }
+            let figures = judged.figures.filter(|_| found.known);
             let (source, target) =
                 if one_is_target { (found.parts, vec![one]) } else { (vec![one], found.parts) };
-            work.explain(Explained { source, target, relation, figures: judged.figures, why, guess: false });
+            work.explain(Explained { source, target, relation, figures, why, guess: false });
         }
     }
     Ok(())
@@ -174,6 +183,8 @@ struct Found {
     parts: Vec<usize>,
     expected: Tensor,
     summed: bool,
+    /// Whether all gates stand as frameworks have them.
+    known: bool,
     why: String,
 }
 
@@ -255,9 +266,14 @@ impl Gates {
             format!("'{}' gates {}", self.parts[p].name, at.join(", "))
         });
         let why = told.collect::<Vec<_>>().join("; ");
+        let in_order = |some: &[&Gate]| {
+            let at: Vec<usize> = some.iter().map(|gate| gate.at % some.len()).collect();
+            ORDERS.contains(&&at[..])
+        };
+        let known = order.chunks(gates as usize).all(in_order);
         let summed = parts.iter().any(|&p| self.parts[p].tensors.len() > 1);
         let parts = parts.into_iter().flat_map(|p| self.parts[p].tensors.clone()).collect();
-        Ok(Some(Found { parts, expected, summed, why }))
+        Ok(Some(Found { parts, expected, summed, known, why }))
     }
 
     /// The gate that agrees with a block most; of those that agree alike one of the part that was met last.
