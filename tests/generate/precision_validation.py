@@ -31,7 +31,7 @@ import weigh
 LIBRARY = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*"))
 MOVED = 0.01
 """Outputs that move by more than this share of their largest have changed."""
-FORETELL = {"P101", "P102", "P104", "P106", "P107", "A103", "A105"}
+FORETELL = {"P101", "P102", "P104", "P106", "P107", "A103", "A105", "A107"}
 COMPUTES = {"Conv", "Gemm", "MatMul", "BatchNormalization", "Exp", "Pow", "Mul", "Div", "Add", "Sub", "ReduceMean", "ReduceSum", "Sqrt",
             "Softmax", "LayerNormalization", "Relu", "GlobalAveragePool", "MaxPool", "Log"}
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import onnx
 import onnxruntime
 import weigh
 from onnx import TensorProto, helper, numpy_helper
+from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Schema
 
 random = np.random.default_rng(3)
 LIBRARY = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*"))
@@ -95,6 +97,7 @@ def activations(cases):
 
 def sarif(cases):
     log = json.loads(cases.check(net(1e6), "--sarif").stdout)
+    Schema.model_validate(log)
     (run,) = log["runs"]
     rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
     right = log["version"] == "2.1.0" and rules == sorted(set(rules)) and run["results"]
@@ -109,6 +112,34 @@ def sarif(cases):
         print(f"SARIF: {json.dumps(log)[:1000]}", file=sys.stderr)
 
 
+def channels(cases):
+    """A channel of 1e-7 that the next layer scales up again: its activations are named, not the others."""
+    on = ("--input", "x=1,3,8,8", "--ort", LIBRARY, "--json")
+    found = cases.expect("a channel of activations", cases.check(net(1e-7, mean=0.0), *on), 1, has("A107", tensor="r1"))
+    named = [f["figures"]["channels"] for f in found["findings"] if f["code"] == "A107"]
+    cases.count += 1
+    if not named or any(some != [5] for some in named):
+        cases.failed += 1
+        print(f"channels of activations: {named}", file=sys.stderr)
+
+
+def pages(cases):
+    """No line is wider than the terminal, but for the file's name; constants that are put somewhere are no weights."""
+    for width in (60, 80):
+        environment = os.environ | {"COLUMNS": str(width)}
+        command = [str(cases.binary), "check", str(cases.folder / "net.onnx")]
+        cases.check(net(1e6, exponent=True, variance=1e-12, epsilon=1e-12))
+        page = subprocess.run(command, capture_output=True, text=True, env=environment).stdout
+        cases.count += 1
+        if wide := [line for line in page.splitlines()[1:] if len(line) > width]:
+            cases.failed += 1
+            print(f"wider than {width}: {wide}", file=sys.stderr)
+    empty = cases.folder / "empty.safetensors"
+    empty.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    done = subprocess.run([str(cases.binary), "check", str(empty)], capture_output=True, text=True)
+    cases.expect("a model of nothing", done, 2)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     weigh.add_argument(parser)
@@ -117,6 +148,8 @@ def main():
         cases = Cases(binary, Path(folder))
         weights(cases)
         activations(cases)
+        channels(cases)
+        pages(cases)
         sarif(cases)
     print(f"{cases.count} checks, {cases.failed} failed")
     return 1 if cases.failed else 0

@@ -451,6 +451,121 @@ def check_over_time(binary, scratch):
     assert abs(layer["wasserstein"] - expected) < 0.02 * expected + 1e-3, (layer["wasserstein"], expected)
 
 
+class Tagger(torch.nn.Module):
+    """A recurrent layer and a head."""
+
+    def __init__(self, kind, both):
+        super().__init__()
+        self.rnn = getattr(torch.nn, kind)(12, 20, 2, bidirectional=both)
+        self.head = torch.nn.Linear(40 if both else 20, 5)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0])
+
+
+def check_recurrent(binary, scratch):
+    """Gates in torch's, ONNX's and Keras' order."""
+    torch.manual_seed(3)
+    for kind in ("LSTM", "GRU"):
+        for both in (False, True):
+            net = Tagger(kind, both).eval()
+            state = net.state_dict()
+            torch.save(state, scratch / "r.pth")
+            moved = {n: t.clone() for n, t in state.items()}
+            moved["rnn.weight_hh_l0"][7, 3] += 1e-3
+            torch.save(moved, scratch / "moved.pth")
+            torch.onnx.export(net, (torch.randn(7, 2, 12),), scratch / "r.onnx", dynamo=False, verbose=False)
+            found = diff(binary, scratch / "r.pth", scratch / "r.onnx", status=0)
+            explained(found, state, "same", "transposed", "merged")
+            diff(binary, scratch / "r.onnx", scratch / "r.pth", status=0)
+            found = diff(binary, scratch / "moved.pth", scratch / "r.onnx", status=1)
+            [changed] = [p for p in found["pairs"] if p["relation"] == "changed"]
+            assert "rnn.weight_hh_l0" in several(changed["a"]) and changed["off"] == 1, changed
+            moved["rnn.weight_hh_l0"] = torch.cat([state["rnn.weight_hh_l0"][20:60], state["rnn.weight_hh_l0"][:20], state["rnn.weight_hh_l0"][60:]])
+            torch.save(moved, scratch / "moved.pth")
+            diff(binary, scratch / "moved.pth", scratch / "r.onnx", status=1)
+    keras_gates(binary, scratch)
+
+
+def keras_gates(binary, scratch):
+    import keras
+
+    for kind, order in (("LSTM", [0, 1, 2, 3]), ("GRU", [1, 0, 2])):
+        rnn, head = getattr(torch.nn, kind)(12, 20), torch.nn.Linear(20, 5)
+        state = {f"rnn.{n}": t.detach() for n, t in rnn.state_dict().items()}
+        state |= {f"head.{n}": t.detach() for n, t in head.state_dict().items()}
+        torch.save(state, scratch / "k.pth")
+        layer = getattr(keras.layers, kind)(20)
+        net = keras.Sequential([keras.layers.Input((7, 12)), layer, keras.layers.Dense(5)])
+        gates = lambda name: np.concatenate([np.split(state[f"rnn.{name}_l0"].numpy(), len(order))[g] for g in order])  # noqa: E731
+        biases = [gates("bias_ih"), gates("bias_hh")]
+        biases = sum(biases) if kind == "LSTM" else np.stack(biases)
+        layer.set_weights([gates("weight_ih").T, gates("weight_hh").T, biases])
+        net.layers[-1].set_weights([state["head.weight"].numpy().T, state["head.bias"].numpy()])
+        net.export(str(scratch / f"{kind}_saved"), verbose=False)
+        for name in (f"{kind}.keras", f"{kind}.h5", f"{kind}_saved"):
+            if "saved" not in name:
+                net.save(scratch / name)
+            found = diff(binary, scratch / "k.pth", scratch / name, status=0)
+            explained(found, state, "renamed", "transposed", "merged", "folded")
+
+
+class Window(torch.nn.Module):
+    """A table of biases that an index picks from, as in windowed attention, and a token for each of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(9, 3))
+        self.register_buffer("index", torch.randint(0, 9, (16,)))
+        self.token = torch.nn.Parameter(torch.randn(1, 1, 4))
+
+    def forward(self, x):
+        bias = self.table[self.index].view(4, 4, -1).permute(2, 0, 1).contiguous().unsqueeze(0)
+        return x + bias + self.token.expand(2, -1, -1).unsqueeze(1)
+
+
+def check_computed(binary, scratch):
+    """Constants that exporters computed from what the state dict holds."""
+    torch.manual_seed(4)
+    net = Window().eval()
+    torch.save(net.state_dict(), scratch / "w.pth")
+    moved = {n: t.clone() for n, t in net.state_dict().items()}
+    moved["table"][2, 1] += 1e-3
+    torch.save(moved, scratch / "moved.pth")
+    for dynamo in (False, True):
+        file = scratch / f"w{dynamo}.onnx"
+        torch.onnx.export(net, (torch.randn(2, 3, 4, 4),), str(file), dynamo=dynamo, verbose=False)
+        found = diff(binary, scratch / "w.pth", file, status=0)
+        explained(found, net.state_dict(), "same", "renamed", "folded")
+        found = diff(binary, scratch / "moved.pth", file, status=1)
+        [changed] = [p for p in found["pairs"] if p["relation"] == "changed"]
+        assert "table" in several(changed["a"]), changed
+
+
+def check_llama(binary, scratch):
+    """Rows of queries and keys as llama.cpp puts them, rounded to blocks and not."""
+    import gguf
+
+    random = np.random.default_rng(6)
+    heads = lambda w, n: w.reshape(n, 2, -1, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)  # noqa: E731
+    kinds = {"q_proj": ("attn_q", 4), "k_proj": ("attn_k", 2), "v_proj": ("attn_v", 0), "o_proj": ("attn_output", 0)}
+    held, turned = {}, {}
+    for i in range(2):
+        for name, (short, count) in kinds.items():
+            w = random.standard_normal((128 if short in ("attn_k", "attn_v") else 256, 256)).astype(np.float32) * 0.05
+            held[f"model.layers.{i}.self_attn.{name}.weight"] = torch.from_numpy(w)
+            turned[f"blk.{i}.{short}.weight"] = heads(w, count) if count else w
+    save_file(held, scratch / "llama.safetensors")
+    for kind, relations in (("F32", ("renamed", "transposed")), ("F16", ("cast",)), ("Q8_0", ("quantized",)), ("Q4_0", ("quantized",))):
+        writer = gguf.GGUFWriter(str(scratch / f"llama-{kind}.gguf"), "llama")
+        dtype = gguf.GGMLQuantizationType[kind]
+        for name, values in turned.items():
+            writer.add_tensor(name, gguf.quants.quantize(values, dtype), raw_dtype=dtype)
+        writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
+        found = diff(binary, scratch / "llama.safetensors", scratch / f"llama-{kind}.gguf", status=0)
+        explained(found, held, *relations)
+
+
 def main():
     parser = argparse.ArgumentParser()
     weigh.add_argument(parser)

@@ -28,6 +28,10 @@ pub struct Seen {
     pub abs_max: f64,
     /// 10 log10(signal / noise) of rounding it; `None` where rounding changes nothing.
     pub sqnr_db: Option<f64>,
+    /// Elements.
+    pub count: u64,
+    /// How many of its channels keep less than 20 dB.
+    pub lost_channels: usize,
 }
 
 /// What is asked for.
@@ -47,7 +51,12 @@ pub struct Policy {
 /// [`Error::Refused`] with every constant that leaves the range, where it is neither kept nor allowed to; a failed read.
 pub fn keep(model: &Model, seen: &[Seen], policy: &Policy, progress: &(dyn Fn(u64) + Sync)) -> Result<Keep> {
     let (Some(graph), Some(format)) = (model.graph.as_ref(), FloatFormat::of(policy.to)) else {
-        return Err(Error::Usage { what: format!("{}: only graphs have types to choose", model.format) });
+        return Err(Error::Usage {
+            what: format!(
+                "{}: only graphs have types to choose for each node; --dtype casts the tensors of a file without one",
+                model.format
+            ),
+        });
     };
     let taken = taken(graph);
     let mut keep = Keep::default();
@@ -93,10 +102,11 @@ pub fn keep(model: &Model, seen: &[Seen], policy: &Policy, progress: &(dyn Fn(u6
     }
     if policy.keep_unsafe {
         keep.values.extend(seen.iter().filter_map(|seen| Some((seen.value, unfit(graph, seen, &format)?))));
-        let known: Vec<ValueId> = seen.iter().map(|seen| seen.value).collect();
+        let known: HashMap<ValueId, &Seen> = seen.iter().map(|seen| (seen.value, seen)).collect();
         keep.nodes.extend(graph.nodes.iter().enumerate().filter_map(|(at, node)| {
-            let measured = node.outputs.iter().flatten().any(|id| known.contains(id));
-            Some((at, sensitive(&node.op, measured, &format)?))
+            let first = |ids: &[Option<ValueId>]| known.get(&ids.first().copied().flatten()?).copied();
+            let run = Run { takes: first(&node.inputs), gives: first(&node.outputs) };
+            Some((at, sensitive(&node.op, &run, &format)?))
         }));
     }
     Ok(keep)
@@ -138,21 +148,42 @@ fn unfit(graph: &Graph, seen: &Seen, format: &FloatFormat) -> Option<String> {
             magnitude(format.max_finite())
         ));
     }
-    let db = seen.sqnr_db.filter(|db| *db < FINE_DB)?;
-    Some(format!("'{name}' keeps {db:.1} dB"))
+    if let Some(db) = seen.sqnr_db.filter(|db| *db < FINE_DB) {
+        return Some(format!("'{name}' keeps {db:.1} dB"));
+    }
+    let lost = (seen.lost_channels > 0).then_some(seen.lost_channels)?;
+    Some(format!("'{name}' loses {lost} of its channels"))
+}
+
+/// A node's first operand and its result, as far as a run showed them.
+struct Run<'a> {
+    takes: Option<&'a Seen>,
+    gives: Option<&'a Seen>,
+}
+
+impl Run<'_> {
+    /// Whether every sum that a reduction makes of its operand stays within the range, and is of so few that the last one
+    /// still counts in a running sum of `mantissa` bits.
+    fn sums_fit(&self, format: &FloatFormat) -> bool {
+        let (Some(takes), Some(gives)) = (self.takes, self.gives) else { return false };
+        let terms = takes.count / gives.count.max(1);
+        let few = terms <= 1 << (format.mantissa_bits + 1);
+        few && takes.abs_max * terms as f64 * HEADROOM <= format.max_finite()
+    }
 }
 
 /// Why an operator stays in F32 whatever its operands are: it squares, exponentiates or adds up many of them before it
-/// gives a result of their size. `measured` tells that its output is known to fit.
-fn sensitive(op: &str, measured: bool, format: &FloatFormat) -> Option<String> {
+/// gives a result of their size.
+fn sensitive(op: &str, run: &Run<'_>, format: &FloatFormat) -> Option<String> {
     // BF16 has F32's range: only sums lose.
     let short_range = format.max_finite() < 1e30;
     match op {
+        "ReduceMean" | "ReduceSum" if run.sums_fit(format) => None,
         "ReduceMean" | "ReduceSum" | "ReduceSumSquare" | "ReduceL2" | "ReduceL1" | "ReduceProd"
         | "ReduceLogSum" | "ReduceLogSumExp" | "CumSum" => {
             Some("adds up many values, where 16 bits lose the small ones".into())
         }
-        "Pow" | "Exp" if short_range && !measured => {
+        "Pow" | "Exp" if short_range && run.gives.is_none() => {
             Some("grows beyond 65504 from operands of ordinary size".into())
         }
         "InstanceNormalization" | "MeanVarianceNormalization" | "LpNormalization" => {

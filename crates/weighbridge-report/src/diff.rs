@@ -9,11 +9,16 @@ use crate::spark::sparkline;
 use crate::style::{BAD, FAINT, GOOD, STRONG, WARN, paint};
 use crate::table::{Cell, Table, clean, shorten};
 use crate::units::{count, figure, plural, shape};
+use crate::wrap;
 
 /// Rows of a table that is not asked for as a whole.
 const ROWS: usize = 40;
 /// Columns of a distribution's picture.
 const COLUMNS: usize = 12;
+/// Columns of layers over time: what is always there, the figure of a step, and two distributions.
+const FIXED: usize = 48;
+const STEP: usize = 8;
+const PICTURES: usize = 28;
 
 /// In which order pairs are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,11 +153,8 @@ pub fn text(diff: &Diff, a: &Model, b: &Model, order: Order, all: bool, width: u
     for (ours, theirs, n) in &diff.prefixes {
         let names = plural(*n as u64, "name");
         let shown = |p: &str| if p.is_empty() { "nothing".to_owned() } else { format!("'{}'", clean(p)) };
-        text += &paint(
-            FAINT,
-            &format!("{} in {names} of A where B has {}: seen through", shown(ours), shown(theirs)),
-        );
-        text.push('\n');
+        let told = format!("{} in {names} of A where B has {}: seen through", shown(ours), shown(theirs));
+        text += &faint(&told, 4, width);
     }
     let worth = |p: &&Pair| all || p.relation == Relation::Changed || p.guess && p.relation != Relation::Same;
     let listed: Vec<&Pair> = sorted(diff, a, order).into_iter().filter(worth).collect();
@@ -180,11 +182,10 @@ pub fn text(diff: &Diff, a: &Model, b: &Model, order: Order, all: bool, width: u
         for aside in &diff.aside {
             let (side, model) = if aside.of_a { ("A", a) } else { ("B", b) };
             let name = clean(&model.tensor(aside.tensor).name);
-            text += &paint(FAINT, &format!("aside in {side}: {name}: {}", clean(&aside.why)));
-            text.push('\n');
+            text += &faint(&format!("aside in {side}: {name}: {}", clean(&aside.why)), 4, width);
         }
     }
-    text + &summary(diff, a, b)
+    text + &summary(diff, a, b, width)
 }
 
 fn table(pairs: &[&Pair], a: &Model, b: &Model, width: usize) -> String {
@@ -226,14 +227,14 @@ fn table(pairs: &[&Pair], a: &Model, b: &Model, width: usize) -> String {
         text += line;
         text.push('\n');
         if !note.is_empty() {
-            text += &format!("    {}\n", paint(FAINT, &clean(note)));
+            text += &faint(&format!("    {}", clean(note)), 4, width);
         }
     }
     text
 }
 
 /// `102 of 102 explained: 60 same, 40 folded…`
-fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
+fn summary(diff: &Diff, a: &Model, b: &Model, width: usize) -> String {
     let tensors = |relation: Relation| -> usize {
         diff.pairs.iter().filter(|p| p.relation == relation).map(|p| p.a.len()).sum()
     };
@@ -253,7 +254,9 @@ fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
     }
     let style = if diff.ok() { GOOD } else { BAD };
     let head = paint(style, &format!("{explained} of {total} tensors of A explained"));
-    let mut text = format!("{head}: {}\n", parts.join(", "));
+    let told = parts.join(", ");
+    let taken = format!("{explained} of {total} tensors of A explained: ").len();
+    let mut text = format!("{head}: {}\n", wrap::lines(&told, taken, 4, width).join("\n"));
     if let Some((pair, steps)) = coarsest(diff) {
         let name = pair.a.first().map_or("", |&id| &a.tensor(id).name);
         let sqnr = pair.figures.as_ref().and_then(|f| f.sqnr_db);
@@ -266,10 +269,25 @@ fn summary(diff: &Diff, a: &Model, b: &Model) -> String {
             let first = diff.aside.iter().find(|x| x.of_a == (side == "A"));
             let example = first.map(|x| format!("{} {}", clean(&model.tensor(x.tensor).name), clean(&x.why)));
             let told = format!("set aside in {side}: {n} ({}…)", example.unwrap_or_default());
-            text += &format!("{}\n", paint(FAINT, &told));
+            text += &faint(&told, 4, width);
         }
     }
     text
+}
+
+/// A sentence in lines of this width, all but the first indented.
+fn faint(text: &str, indent: usize, width: usize) -> String {
+    let blanks = text.len() - text.trim_start().len();
+    let lines = wrap::lines(text, blanks, indent, width);
+    let first = " ".repeat(blanks);
+    lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| {
+            let line = if i == 0 { format!("{first}{line}") } else { line.clone() };
+            format!("{}\n", paint(FAINT, &line))
+        })
+        .collect()
 }
 
 /// The quantized pair whose error is the most of a step.
@@ -281,12 +299,21 @@ fn coarsest(diff: &Diff) -> Option<(&Pair, f64)> {
 
 /// Layers over time as text, the one that moved furthest first.
 pub fn series_text(series: &Series, all: bool, width: usize) -> String {
-    let several = series.layers.first().is_some_and(|l| l.steps.len() > 1);
+    let steps = series.layers.first().map_or(0, |l| l.steps.len());
+    let several = steps > 1;
+    // Figures of each step, then pictures of distributions, only where there is room beside what is always there.
+    let (figures, pictures) =
+        if several { (FIXED + STEP * steps, FIXED + STEP * steps + PICTURES) } else { (0, FIXED + PICTURES) };
+    let (figures, pictures) = (figures <= width, pictures <= width);
     let mut header = vec![("layer", false), ("change", true)];
     if several {
-        header.extend([("from one to the next", true), ("over time", false)]);
+        header.extend(figures.then_some(("from one to the next", true)));
+        header.push(("over time", false));
     }
-    header.extend([("W1", true), ("KS", true), ("before", false), ("after", false)]);
+    header.extend([("W1", true), ("KS", true)]);
+    if pictures {
+        header.extend([("before", false), ("after", false)]);
+    }
     let mut table = Table::new(&header);
     let moved: Vec<&Layer> = series.layers.iter().filter(|l| all || l.change != Some(0.0)).collect();
     // One scale for all rows.
@@ -303,14 +330,18 @@ pub fn series_text(series: &Series, all: bool, width: usize) -> String {
                 .iter()
                 .map(|s| (s.unwrap_or(0.0) / if top > 0.0 { top } else { 1.0 } * 1e6) as u64)
                 .collect();
-            row.push(Cell::from(steps.join(" ")));
+            if figures {
+                row.push(Cell::from(steps.join(" ")));
+            }
             row.push(Cell::from(bars(&heights)));
         }
         let shift = layer.shift.as_ref();
         row.push(Cell::from(shift.and_then(|s| s.wasserstein).map(figure).unwrap_or_default()));
         row.push(Cell::from(shift.map(|s| figure(s.kolmogorov_smirnov)).unwrap_or_default()));
-        row.push(Cell::from(shift.map(|s| sparkline(&s.first, COLUMNS)).unwrap_or_default()));
-        row.push(Cell::from(shift.map(|s| sparkline(&s.second, COLUMNS)).unwrap_or_default()));
+        if pictures {
+            row.push(Cell::from(shift.map(|s| sparkline(&s.first, COLUMNS)).unwrap_or_default()));
+            row.push(Cell::from(shift.map(|s| sparkline(&s.second, COLUMNS)).unwrap_or_default()));
+        }
         table.row(row);
     }
     let mut text = table.render(width);

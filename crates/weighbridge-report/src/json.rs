@@ -179,6 +179,7 @@ pub fn activation(judged: &Judged) -> Json {
         "below_subnormal": judged.share(survival.to_zero),
         "below_normal": judged.share(survival.subnormal),
         "sqnr_db": survival.sqnr_db(),
+        "lost_channels": judged.lost,
         "verdict": judged.verdict.as_str(),
     });
     for (key, name) in [("node", &judged.node), ("op", &judged.op)] {

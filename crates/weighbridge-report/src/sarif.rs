@@ -15,6 +15,7 @@ const RULES: &[(&str, &str)] = &[
     ("A104", "An activation comes near the end of the format's range"),
     ("A105", "An activation underflows in the format"),
     ("A106", "What an operator adds up inside leaves the format's range"),
+    ("A107", "Channels of an activation underflow in the format"),
     ("H101", "NaN among weights"),
     ("H102", "Infinities among weights"),
     ("H103", "Weights that are all zero"),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod array;
+mod axes;
 mod bounded;
 mod caffe;
 mod compare;

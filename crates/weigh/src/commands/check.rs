@@ -18,6 +18,9 @@ pub fn run(args: &CheckArgs) -> Result<bool> {
     let part = whole.weights_part().map(|p| p.key.clone());
     let picked = part.as_deref().map(|key| whole.select(key)).transpose()?;
     let model = picked.as_ref().unwrap_or(whole);
+    if model.tensors.is_empty() && model.graph.is_none() {
+        return Err(Error::Usage { what: format!("{} has no tensors to check", opened.file) });
+    }
     let bar =
         progress::bar(model.tensors.iter().map(|t| t.bytes().saturating_mul(2)).fold(0, u64::saturating_add));
     let mut checked = check(model, &targets, &|bytes| bar.inc(bytes));
@@ -84,11 +87,16 @@ fn activations(
     for (name, array) in inputs.into_iter().filter(|(_, array)| array.dtype.is_float()) {
         let named = graph.inputs.iter().copied().find(|&id| graph.value(id).name == name);
         if let Some(value) = named {
-            seen.push(Activation { value, measured: figures(array, targets)? });
+            seen.push(Activation { value, measured: figures(array, targets)?, channels: Vec::new() });
         }
     }
-    seen.extend(observed.into_iter().map(|o| Activation { value: o.value, measured: o.measured }));
-    let (judged, findings) = activations(graph, seen);
+    let observed = observed.into_iter().map(|o| Activation {
+        value: o.value,
+        measured: o.measured,
+        channels: o.channels,
+    });
+    seen.extend(observed);
+    let (judged, findings) = activations(model, seen);
     checked.findings.extend(findings);
     Ok(Some(judged))
 }

@@ -6,6 +6,8 @@ use serde_json::{Value as Json, json};
 use weighbridge_formats::{Carry, WriteOptions, by_id};
 use weighbridge_graph::infer::{self, infer};
 use weighbridge_graph::precision::{Mixed, Options, mixed};
+#[cfg(feature = "run")]
+use weighbridge_judge::check::lost_channels;
 use weighbridge_judge::keep::{Policy, Seen, keep};
 #[cfg(feature = "run")]
 use weighbridge_model::dtype::FloatFormat;
@@ -77,9 +79,15 @@ fn seen(model: &Model, args: &ConvertArgs, to: DType) -> Result<Vec<Seen>> {
     let formats: Vec<FloatFormat> = FloatFormat::of(to).into_iter().collect();
     let observed = observe(model, &*engine, &inputs, &formats)?;
     let seen = observed.into_iter().filter_map(|observed| {
-        let abs_max = observed.measured.summary?.abs_max?.to_f64();
-        let survival = observed.measured.survival.first()?;
-        Some(Seen { value: observed.value, abs_max, sqnr_db: survival.sqnr_db() })
+        let summary = observed.measured.summary?;
+        let lost_channels = observed.channels.first().map_or(0, |channels| lost_channels(channels).len());
+        Some(Seen {
+            value: observed.value,
+            abs_max: summary.abs_max?.to_f64(),
+            sqnr_db: observed.measured.survival.first()?.sqnr_db(),
+            count: summary.count,
+            lost_channels,
+        })
     });
     Ok(seen.collect())
 }

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use weighbridge_measure::{Measured, Number, Survival};
-use weighbridge_model::{Finding, Graph, Severity, Value, ValueId};
+use weighbridge_measure::{ByChannel, Measured, Number, Survival};
+use weighbridge_model::{Finding, Model, Severity, Value, ValueId};
 
+use super::channels::{list, listed};
+use super::consumers::Consumers;
 use crate::precision::{FINE_DB, UNSAFE_DB, Verdict, magnitude};
 
 /// Below the format's end by less than this factor, another input may well leave it.
@@ -20,6 +22,8 @@ pub struct Activation {
     pub value: ValueId,
     /// Its figures.
     pub measured: Measured,
+    /// What each target does to each of its channels; empty where those are not known.
+    pub channels: Vec<ByChannel>,
 }
 
 /// What a target makes of an activation.
@@ -35,8 +39,16 @@ pub struct Judged {
     pub measured: Measured,
     /// The loss in the target.
     pub survival: Survival,
+    /// Its channels of which less than 20 dB are left, where the layers that take them would show it.
+    pub lost: Vec<u64>,
     /// The verdict.
     pub verdict: Verdict,
+}
+
+/// The channels of which a target leaves less than 20 dB; what is zero throughout loses nothing.
+pub fn lost_channels(channels: &ByChannel) -> Vec<u64> {
+    let lost = |loss: &Survival| loss.overflow == 0 && loss.sqnr_db().is_some_and(|db| db < UNSAFE_DB);
+    (0..).zip(&channels.channels).filter(|(_, loss)| lost(loss)).map(|(at, _)| at).collect()
 }
 
 impl Judged {
@@ -47,8 +59,10 @@ impl Judged {
     }
 }
 
-/// Judges the inputs and activations of a graph, in the order of its nodes.
-pub fn activations(graph: &Graph, seen: Vec<Activation>) -> (Vec<Judged>, Vec<Finding>) {
+/// Judges the inputs and activations of a model's graph, in the order of its nodes.
+pub fn activations(model: &Model, seen: Vec<Activation>) -> (Vec<Judged>, Vec<Finding>) {
+    let Some(graph) = &model.graph else { return Default::default() };
+    let consumers = Consumers::of(model);
     let makers: HashMap<ValueId, usize> = (0..)
         .zip(&graph.nodes)
         .flat_map(|(at, node)| node.outputs.iter().flatten().map(move |&value| (value, at)))
@@ -99,11 +113,17 @@ pub fn activations(graph: &Graph, seen: Vec<Activation>) -> (Vec<Judged>, Vec<Fi
             let target = survival.format.name;
             let end = survival.format.max_finite();
             let db = survival.sqnr_db();
+            let of_target = |channels: &&ByChannel| {
+                channels.channels.first().is_some_and(|loss| loss.format == survival.format)
+            };
+            let channels = activation.channels.iter().find(of_target);
+            let lost =
+                channels.map(|c| consumers.shown(activation.value, c, lost_channels(c))).unwrap_or_default();
             let verdict = match db {
                 _ if survival.overflow > 0 => Verdict::Unsafe,
                 Some(db) if db < UNSAFE_DB => Verdict::Unsafe,
                 Some(db) if db < FINE_DB => Verdict::Watch,
-                _ if largest * HEADROOM > end => Verdict::Watch,
+                _ if largest * HEADROOM > end || !lost.is_empty() => Verdict::Watch,
                 _ => Verdict::Fine,
             };
             let row = Judged {
@@ -112,6 +132,7 @@ pub fn activations(graph: &Graph, seen: Vec<Activation>) -> (Vec<Judged>, Vec<Fi
                 op: node.map(|node| node.op.clone()),
                 measured: activation.measured.clone(),
                 survival: survival.clone(),
+                lost,
                 verdict,
             };
             let made = node.map_or("an input".to_owned(), |node| format!("what {} gives", node.op));
@@ -153,6 +174,17 @@ pub fn activations(graph: &Graph, seen: Vec<Activation>) -> (Vec<Judged>, Vec<Fi
                 );
                 let help = "keep this node and what takes it in f32, or scale it up";
                 findings.push(add("A105", code_severity, message, help));
+            } else if !row.lost.is_empty() {
+                let message = format!(
+                    "{} of {} channels of {made} underflow in {target}: {}",
+                    row.lost.len(),
+                    channels.map_or(0, |c| c.channels.len()),
+                    listed(&row.lost)
+                );
+                let help = "harmless where the channel is as good as dead; where the next layer scales it up again, move \
+                            the scale between both, or keep this node and what takes it in f32";
+                let finding = add("A107", Severity::Warning, message, help);
+                findings.push(finding.with_figure("channels", list(&row.lost)));
             }
             if let Some(node) = node
                 && let Some((sum, what)) = accumulated(node.op.as_str(), largest, summary.count, || {

@@ -177,11 +177,11 @@ fn elements(tensor: &Tensor, channel: u64, run: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn list(channels: &[u64]) -> Value {
+pub(super) fn list(channels: &[u64]) -> Value {
     Value::List(channels.iter().map(|&c| Value::Int(c as i64)).collect())
 }
 
-fn listed(channels: &[u64]) -> String {
+pub(super) fn listed(channels: &[u64]) -> String {
     let some: Vec<String> = channels.iter().take(LISTED).map(u64::to_string).collect();
     let more = channels.len().saturating_sub(LISTED);
     some.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }

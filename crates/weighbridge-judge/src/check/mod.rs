@@ -3,6 +3,7 @@
 
 mod activations;
 mod channels;
+mod consumers;
 mod kinds;
 mod norms;
 mod subjects;
@@ -18,7 +19,7 @@ use weighbridge_model::{Error, Finding, Model, Role, TensorId};
 use crate::precision::{Precision, beside_weight, judge_beside, precision_findings};
 use subjects::{Subject, subjects};
 
-pub use activations::{Activation, Judged, activations};
+pub use activations::{Activation, Judged, activations, lost_channels};
 
 /// From this magnitude on a constant that is taken as a limit or a mask stands for infinity.
 const LIMIT: f64 = 1e9;
@@ -59,7 +60,8 @@ pub fn check(model: &Model, targets: &[FloatFormat], progress: &(dyn Fn(u64) + S
             continue;
         };
         let about = checked.findings.len();
-        checked.findings.extend(crate::findings(tensor, summary));
+        let healthy = |code: &str| subject.fill && matches!(code, "H103" | "H104");
+        checked.findings.extend(crate::findings(tensor, summary).into_iter().filter(|f| !healthy(f.code)));
         let judged =
             tensor.dtype.is_float() && matches!(tensor.role, Role::Parameter | Role::Buffer | Role::Constant);
         for (number, &target) in targets.iter().enumerate().filter(|_| judged) {

@@ -10,6 +10,32 @@ use weighbridge_model::{Error, Model, Node, Tensor, TensorId, ValueId};
 /// Operators that take limits and masks.
 const LIMITED: &[&str] = &["Where", "Clip", "Min", "Max", "Pad", "Add", "Sub"];
 
+/// Operators whose constants are what is put somewhere, or numbers of a computation, and no layer's weights: that all
+/// of one are equal says nothing.
+const FILLED: &[&str] = &[
+    "ScatterND",
+    "ScatterElements",
+    "Scatter",
+    "Where",
+    "Pad",
+    "Concat",
+    "Expand",
+    "Tile",
+    "Clip",
+    "Min",
+    "Max",
+    "Resize",
+    "Upsample",
+    "Equal",
+    "Less",
+    "Greater",
+    "Slice",
+    "Pow",
+    "Mod",
+    "Range",
+    "OneHot",
+];
+
 /// A tensor as it will run.
 pub(super) struct Subject {
     /// The tensor, folded where something folds into it; its id is the model's.
@@ -26,6 +52,8 @@ pub(super) struct Subject {
     pub weight: Option<TensorId>,
     /// Whether its node takes it as a limit or a mask.
     pub limit: bool,
+    /// Whether its node takes it as what is put somewhere, and not as a weight.
+    pub fill: bool,
 }
 
 /// The tensors of `model` as they will run; what folds into others is left out.
@@ -54,6 +82,7 @@ pub(super) fn subjects(model: &Model, found: &Found, failures: &mut Vec<Error>) 
             let node = users.node(tensor).map(|node| node.name.clone()).filter(|name| !name.is_empty());
             let outputs = users.outputs(model, tensor);
             let limit = users.node(tensor).is_some_and(|node| LIMITED.contains(&node.op.as_str()));
+            let fill = users.node(tensor).is_some_and(|node| FILLED.contains(&node.op.as_str()));
             subjects.push(Subject {
                 tensor: tensor.clone(),
                 folded: None,
@@ -62,6 +91,7 @@ pub(super) fn subjects(model: &Model, found: &Found, failures: &mut Vec<Error>) 
                 bias: None,
                 weight: users.weight(tensor),
                 limit,
+                fill,
             });
         }
     }
@@ -86,6 +116,7 @@ fn subject(model: &Model, fold: &Fold) -> Result<(Subject, Subject), Error> {
         bias: Some(fold.bias_values(model)?),
         weight: None,
         limit: false,
+        fill: false,
     };
     let tensor = Tensor { id, in_state_dict: true, name: model.tensor(id).name.clone(), ..bias };
     Ok((
@@ -98,6 +129,7 @@ fn subject(model: &Model, fold: &Fold) -> Result<(Subject, Subject), Error> {
             bias: None,
             weight: Some(fold.weight),
             limit: false,
+            fill: false,
         },
     ))
 }

@@ -93,6 +93,28 @@ pub(super) fn ways(from: &[u64], to: &[u64]) -> Vec<Vec<Step>> {
     ways
 }
 
+/// Heads of attention have at most so many rows.
+const HEAD: u64 = 512;
+
+/// Ways in which rows of queries and keys are put into another order for rotary positions: of each head the first and the
+/// second half side by side, row by row, or apart again. Converters to GGUF do so for models of Llama's kind.
+pub(super) fn rotary(name: &str, from: &[u64], to: &[u64]) -> Vec<Vec<Step>> {
+    const NAMES: [&str; 8] = ["q_proj", "k_proj", "attn_q", "attn_k", "query", "key", "wq", "wk"];
+    if from != to || from.is_empty() || from.len() > 2 || !NAMES.iter().any(|part| name.contains(part)) {
+        return Vec::new();
+    }
+    let (rows, rest) = (from[0], &from[1..]);
+    let mut ways = Vec::new();
+    for head in (4..=HEAD.min(rows)).filter(|head| head % 2 == 0 && rows % head == 0) {
+        for halves in [[2, head / 2], [head / 2, 2]] {
+            let apart = [&[rows / head], &halves[..], rest].concat();
+            let order = [0, 2, 1].into_iter().chain(3..apart.len()).collect();
+            ways.push(vec![Step::Reshape(apart), Step::Permute(order), Step::Reshape(to.to_vec())]);
+        }
+    }
+    ways
+}
+
 /// Indices spread over a tensor, the same ones for the same size.
 pub(super) fn samples(count: u64) -> impl Iterator<Item = u64> {
     let most = SAMPLES.min(count);

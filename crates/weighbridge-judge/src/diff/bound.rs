@@ -70,6 +70,11 @@ fn rounded(to: DType, x: f64) -> f64 {
     if to == DType::F32 {
         return f64::from(x as f32);
     }
+    if matches!(to, DType::F16 | DType::BF16)
+        && let Some(format) = FloatFormat::of(to)
+    {
+        return format.round(x);
+    }
     // As wide as the widest type.
     let mut bytes = Vec::with_capacity(8);
     push(to, x, &mut bytes);

@@ -7,7 +7,7 @@ use weighbridge_convert::into::Step;
 use weighbridge_measure::{Multiset, fingerprints};
 use weighbridge_model::{DType, Layout, Result, Tensor};
 
-use super::arrange::{agreement, apply, turns, ways};
+use super::arrange::{agreement, apply, rotary, turns, ways};
 use super::bound::{Judged, judged};
 use super::pair::Relation;
 use super::side::{Side, decoded, is_coded};
@@ -133,7 +133,8 @@ fn pair(work: &mut Work<'_>, source_to: Option<DType>, target_to: Option<DType>)
 /// How a tensor with the same values becomes the other, where it does.
 fn fits(source: &Tensor, target: &Tensor) -> Result<Option<(Vec<Step>, Judged)>> {
     let narrow = source.dtype != target.dtype;
-    for steps in ways(&source.shape, &target.shape) {
+    let rotary = rotary(&source.name, &source.shape, &target.shape);
+    for steps in ways(&source.shape, &target.shape).into_iter().chain(rotary) {
         let Some(arranged) = apply(source, &steps)? else { continue };
         let close = |_, x: f64, y: f64| x == y || narrow && (x - y).abs() <= 0.1 * x.abs().max(y.abs());
         if agreement(&arranged, target, &close)? < 1.0 {

@@ -10,14 +10,18 @@
 //! | `branches` | branches of a graph that became one convolution |
 //! | `content` | the same values under other names, in another order of dimensions, in another type |
 //! | `merged` | several tensors that became one, or one that became several |
+//! | `gates` | recurrent layers whose gates come in another order |
+//! | `constants` | rows of a table that an index picks, and what is repeated: computed and compared |
 //! | `near` | nearly the same values under other names |
 //! | `rest` | pairs by name whose values differ; then what has no counterpart |
 
 mod arrange;
 mod bound;
 mod branches;
+mod constants;
 mod content;
 mod folded;
+mod gates;
 mod merged;
 mod named;
 mod near;
@@ -113,6 +117,8 @@ pub fn diff(a: &Model, b: &Model, options: &Options) -> Result<Diff> {
     branches::run(&mut work)?;
     content::run(&mut work)?;
     merged::run(&mut work)?;
+    gates::run(&mut work)?;
+    constants::run(&mut work)?;
     near::run(&mut work)?;
     rest::run(&mut work)?;
     Ok(work.finish(flipped, options))

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use weighbridge_convert::into::{Match, Options, Rule, Step};
 use weighbridge_model::{Layout, Result, Tensor, TensorId};
 
-use super::arrange::{agreement, apply, close, turns, ways};
+use super::arrange::{agreement, apply, close, rotary, turns, ways};
 use super::bound::{Judged, computed, judged};
 use super::side::Side;
 use super::work::{Suspected, Work};
@@ -81,12 +81,21 @@ fn one(
         }
         None => judged(&arranged, &theirs)?,
     });
+    if found.judged.as_ref().is_some_and(|judged| !judged.holds())
+        && !rotary(&ours.name, &ours.shape, &theirs.shape).is_empty()
+        && let Some(steps) = fitting(&ours, &theirs)?
+        && let Some(arranged) = apply(&ours, &steps)?
+    {
+        found.judged = Some(judged(&arranged, &theirs)?);
+        found.steps = Ok(steps);
+    }
     Ok(found)
 }
 
 /// The way in which a source's dimensions are the target's by their values.
 fn fitting(ours: &Tensor, theirs: &Tensor) -> Result<Option<Vec<Step>>> {
-    for steps in ways(&ours.shape, &theirs.shape) {
+    let rotary = rotary(&ours.name, &ours.shape, &theirs.shape);
+    for steps in ways(&ours.shape, &theirs.shape).into_iter().chain(rotary) {
         if let Some(arranged) = apply(ours, &steps)?
             && agreement(&arranged, theirs, &close(theirs))? >= 0.9
         {

@@ -6,7 +6,7 @@ use weighbridge_convert::into::Step;
 use weighbridge_measure::fingerprints;
 use weighbridge_model::{Layout, Result, Tensor};
 
-use super::arrange::{agreement, apply, close, turns, ways};
+use super::arrange::{agreement, apply, close, rotary, turns, ways};
 use super::bound::judged;
 use super::side::{decoded, is_coded};
 use super::work::Work;
@@ -86,7 +86,8 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
                 continue;
             }
             let theirs = work.target.tensor(t);
-            for steps in ways(&ours.shape, &theirs.shape) {
+            let rotary = rotary(&ours.name, &ours.shape, &theirs.shape);
+            for steps in ways(&ours.shape, &theirs.shape).into_iter().chain(rotary) {
                 let Some(arranged) = apply(&ours, &steps)? else { continue };
                 let agreement = agreement(&arranged, theirs, &close(theirs))?;
                 if best.as_ref().is_none_or(|b| agreement > b.0) {

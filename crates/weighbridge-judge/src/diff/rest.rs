@@ -1,6 +1,6 @@
 //! What is left: pairs by name whose values differ, and what has no counterpart.
 
-use weighbridge_convert::into::Slot;
+use weighbridge_convert::into::{Kind, Slot};
 use weighbridge_measure::fingerprints;
 use weighbridge_model::Result;
 
@@ -13,7 +13,26 @@ use super::work::{Explained, Work};
 pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     changed(work);
     work.zeros = [zeros(work.source, work.open_sources())?, zeros(work.target, work.open_targets())?];
+    work.numbers = [numbers(work.source, work.open_sources())?, numbers(work.target, work.open_targets())?];
     Ok(())
+}
+
+/// Tensors of a graph that are one number throughout and that no layer takes as its own: exporters fold what fills
+/// masks and pads into such.
+fn numbers(side: &Side, open: Vec<usize>) -> Result<Vec<usize>> {
+    let mut numbers = Vec::new();
+    let of_graph = side.model.graph.as_ref().is_some_and(|graph| graph.program.is_some());
+    for i in open.into_iter().filter(|_| of_graph) {
+        let (tensor, sketch) = (side.tensor(i), &side.sketches[i]);
+        let free = sketch.kind != Kind::Recurrent && matches!(sketch.slot, Slot::Other(_));
+        if free && tensor.dtype.is_real() && !side.excused.contains_key(&i) {
+            let found = fingerprints(&[(&decoded(tensor)?, None)]).remove(0)?;
+            if found.set.is_constant() {
+                numbers.push(i);
+            }
+        }
+    }
+    Ok(numbers)
 }
 
 /// Biases of zeros, which one framework keeps and another leaves out.

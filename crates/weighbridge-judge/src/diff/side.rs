@@ -30,6 +30,7 @@ impl Side {
                 (Slot::Batches, _) => "counts batches, which no figure of the network depends on",
                 (Slot::Factor, _) => "what sums of statistics are divided by, which was done",
                 (_, Role::Constant) => "part of the graph's computation",
+                (Slot::Other(leaf), _) if leaf == "seed_generator_state" => "the state of random numbers",
                 _ if !tensor.in_state_dict => "outside of the state dict",
                 _ if matches!(tensor.layout, Layout::Opaque) => "holds no numbers",
                 _ if tensor.count() == 0 => "has no elements",

@@ -51,6 +51,8 @@ pub(super) struct Work<'a> {
     pub(super) suspected: HashMap<usize, Suspected>,
     /// Biases of the source and of the target that are all zeros and have no counterpart.
     pub(super) zeros: [Vec<usize>; 2],
+    /// Tensors of the source's and of the target's graph that are one number throughout and no layer's.
+    pub(super) numbers: [Vec<usize>; 2],
     /// How often these prefixes stood before names that are the same otherwise.
     pub(super) prefixes: HashMap<(String, String), usize>,
 }
@@ -65,6 +67,7 @@ impl<'a> Work<'a> {
             explained: Vec::new(),
             suspected: HashMap::new(),
             zeros: Default::default(),
+            numbers: Default::default(),
             prefixes: HashMap::new(),
         }
     }
@@ -169,6 +172,9 @@ impl<'a> Work<'a> {
                 let why = match side.excused.get(&index) {
                     Some(why) => Some(why.clone()),
                     None if self.zeros[i].contains(&index) => Some("is all zeros, which adds nothing".into()),
+                    None if self.numbers[i].contains(&index) => {
+                        Some("one number throughout, and no layer's: part of the graph's computation".into())
+                    }
                     None if shared.contains(&place) => {
                         Some("shares its elements with one that is there".into())
                     }

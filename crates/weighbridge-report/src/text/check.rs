@@ -7,9 +7,12 @@ use weighbridge_model::{Model, Severity};
 use crate::style::{BAD, FAINT, GOOD, STRONG, WARN, paint};
 use crate::table::clean;
 use crate::units::plural;
+use crate::wrap;
 
 /// Findings of one code that are shown.
 const SHOWN: usize = 12;
+/// Blanks before all lines of a finding but its first.
+const INDENT: usize = 8;
 
 /// The findings, most severe first, then what was judged.
 pub fn page(file: &str, model: &Model, checked: &Checked, judged: Option<&[Judged]>, width: usize) -> String {
@@ -30,12 +33,10 @@ pub fn page(file: &str, model: &Model, checked: &Checked, judged: Option<&[Judge
         let mut subject: Vec<&str> = places.map(String::as_str).collect();
         subject.dedup();
         let subject = if subject.is_empty() { String::new() } else { format!("{}: ", subject.join(", ")) };
-        out += &format!(
-            "{} {}{}\n",
-            paint(style, &format!("{:<7} {}", finding.severity.as_str(), finding.code)),
-            clean(&subject),
-            clean(&finding.message)
-        );
+        let head = format!("{:<7} {}", finding.severity.as_str(), finding.code);
+        let told = format!("{}{}", clean(&subject), clean(&finding.message));
+        let lines = wrap::lines(&told, head.len() + 1, INDENT, width);
+        out += &format!("{} {}\n", paint(style, &head), lines.join("\n"));
         if *seen == 1 {
             out += &wrapped(&finding.help, width);
         }
@@ -54,18 +55,20 @@ pub fn page(file: &str, model: &Model, checked: &Checked, judged: Option<&[Judge
         let of = |verdict| rows().filter(|row| row.channel.is_none() && row.verdict == verdict).count();
         let channels = |verdict| rows().filter(|row| row.channel.is_some() && row.verdict == verdict).count();
         let folded = rows().filter(|row| row.channel.is_none() && row.folded.is_some()).count();
-        out += &format!(
-            "{target}: {}, {folded} of them after folding: {}, {} to watch, {}; output channels: {} to watch, {} unsafe\n",
+        let told = format!(
+            "{target}: {}, {folded} of them after folding: {} fine, {} to watch, {} unsafe; output channels: {} to watch, \
+             {} unsafe",
             plural(rows().filter(|row| row.channel.is_none()).count() as u64, "tensor"),
-            paint(GOOD, &format!("{} fine", of(Verdict::Fine))),
+            of(Verdict::Fine),
             of(Verdict::Watch),
-            paint(
-                if of(Verdict::Unsafe) > 0 { BAD } else { GOOD },
-                &format!("{} unsafe", of(Verdict::Unsafe))
-            ),
+            of(Verdict::Unsafe),
             channels(Verdict::Watch),
             channels(Verdict::Unsafe),
         );
+        let style = if of(Verdict::Unsafe) > 0 { BAD } else { GOOD };
+        for line in wrap::lines(&told, 0, INDENT, width) {
+            out += &format!("{}\n", paint(style, &line));
+        }
     }
     if let Some(judged) = judged {
         let bad = judged.iter().filter(|row| row.verdict == Verdict::Unsafe).count();
@@ -76,15 +79,9 @@ pub fn page(file: &str, model: &Model, checked: &Checked, judged: Option<&[Judge
 
 /// What to do, below the finding.
 fn wrapped(help: &str, width: usize) -> String {
-    let mut out = String::new();
-    let mut line = String::from("       ");
-    for word in help.split_whitespace() {
-        if line.len() + word.len() + 1 > width && line.trim() != "" {
-            out += &format!("{}\n", paint(FAINT, &line));
-            line = String::from("       ");
-        }
-        line.push(' ');
-        line += word;
-    }
-    out + &format!("{}\n", paint(FAINT, &line))
+    let blanks = " ".repeat(INDENT);
+    let lines = wrap::lines(help, INDENT, INDENT, width);
+    let whole =
+        lines.iter().enumerate().map(|(i, l)| if i == 0 { format!("{blanks}{l}") } else { l.clone() });
+    whole.map(|line| format!("{}\n", paint(FAINT, &line))).collect()
 }
