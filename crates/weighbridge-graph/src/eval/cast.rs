@@ -39,6 +39,11 @@ pub(crate) fn dtype(number: i64) -> Option<DType> {
     })
 }
 
+/// The number of an element type in ONNX, as [`dtype`] reads it.
+pub(crate) fn number(wanted: DType) -> Option<i64> {
+    (1..=16).find(|&number| dtype(number) == Some(wanted))
+}
+
 fn to(array: &Array, dtype: DType) -> Result<Array, String> {
     let shape = array.shape.clone();
     let result = match (&array.data, dtype.is_float()) {

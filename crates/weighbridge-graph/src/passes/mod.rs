@@ -16,6 +16,7 @@ mod duplicates;
 mod fold_linear;
 mod gemm;
 mod identity;
+mod initial_states;
 mod inline_if;
 mod pads;
 mod reparameterize;
@@ -119,4 +120,5 @@ pub static PASSES: &[&dyn Pass] = &[
     &clips::Clips,
     &pads::Pads,
     &gemm::MatMulAdd,
+    &initial_states::InitialStates,
 ];
