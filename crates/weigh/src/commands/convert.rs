@@ -17,12 +17,12 @@ use weighbridge_report::{json as figures, units};
 
 use super::into::matched;
 use super::lower::lowered;
-use super::{emit, precision};
+use super::{emit, fold, precision};
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
 
 /// Lines of each kind in the account; the JSON has all.
-const NAMED: usize = 20;
+pub(super) const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
     if emit::is_source(args) {
@@ -35,15 +35,24 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let opened = input::read(&args.input)?;
     printer::findings(&opened.model.findings);
     let (model, part) = weights(&opened.model, args.all)?;
-    let (model, lowered) = match args.into.is_none() && format.id == "onnx" {
+    let (model, told) = match args.into.is_none() && format.id == "onnx" {
         true => match lowered(&model, &args.lower)? {
-            Some(Lowered { model, choices, changed, dropped }) => (model, Told { choices, changed, dropped }),
+            Some(Lowered { model, choices, changed, dropped }) => {
+                (model, Told { choices, changed, dropped, ..Told::default() })
+            }
             None => (model, Told::default()),
         },
         false => (model, Told::default()),
     };
+    let whole = args.into.is_none() && model.graph.as_ref().is_some_and(|graph| graph.program.is_some());
+    let mut epsilon = args.fold_bn;
+    let (model, told) = match epsilon.take_if(|_| whole && format.id == "onnx") {
+        // The graph has to change with its weights.
+        Some(epsilon) => fold::folded(model, epsilon, told)?,
+        None => (model, told),
+    };
     let mut transfer = Transfer::of(&model);
-    norms(&mut transfer, &model, args)?;
+    norms(&mut transfer, &model, args, epsilon)?;
     edit(&mut transfer, args)?;
     let target = match &args.into {
         Some(into) => {
@@ -69,7 +78,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         None => transfer.model(&model),
     };
     let plan = format.plan(&written, &args.output, &options)?;
-    let account = Account::of(&transfer, plan, &opened.model, part.as_deref()).with(lowered, &written);
+    let account = Account::of(&transfer, plan, &opened.model, part.as_deref()).with(told, &written);
     agree(args, &transfer, &account.plan)?;
     let how = Carry { force: args.force, sync: args.sync };
     let mut inputs = opened.model.files.clone();
@@ -131,12 +140,12 @@ pub(super) fn weights(model: &Model, all: bool) -> Result<(Model, Option<String>
     }
 }
 
-/// What is asked for of normalizations, before anything has another name.
-fn norms(transfer: &mut Transfer, model: &Model, args: &ConvertArgs) -> Result<()> {
+/// What is asked for of normalizations, before anything has another name; `fold` where they are to be folded.
+fn norms(transfer: &mut Transfer, model: &Model, args: &ConvertArgs, fold: Option<Option<f64>>) -> Result<()> {
     if args.normalize_bn && transfer.normalize_bn(model)? == 0 {
         printer::note("--normalize-bn finds no BatchNorm layer of Caffe with a factor other than 1");
     }
-    let Some(epsilon) = args.fold_bn else { return Ok(()) };
+    let Some(epsilon) = fold else { return Ok(()) };
     if epsilon.is_some_and(|e| !(e >= 0.0 && e.is_finite())) {
         return Err(Error::Usage { what: "--fold-bn=EPSILON takes a number of at least 0".into() });
     }
@@ -296,12 +305,13 @@ pub(crate) fn size(text: &str) -> Result<u64> {
     }
 }
 
-/// What a lowering tells beside the model.
+/// What a lowering and a fold tell beside the model.
 #[derive(Default)]
-struct Told {
-    choices: Vec<Choice>,
-    changed: Vec<(String, String)>,
-    dropped: Vec<(String, String)>,
+pub(super) struct Told {
+    pub(super) choices: Vec<Choice>,
+    pub(super) changed: Vec<(String, String)>,
+    pub(super) added: Vec<(String, String)>,
+    pub(super) dropped: Vec<(String, String)>,
 }
 
 /// What was or would be done.
@@ -356,9 +366,10 @@ impl Account {
         Account { kept, renamed, changed, dropped, matched, choices: Vec::new(), plan }
     }
 
-    /// With what a lowering did before.
+    /// With what a lowering and a fold did before.
     fn with(mut self, told: Told, written: &Model) -> Self {
-        let altered: HashSet<&str> = told.changed.iter().map(|(name, _)| name.as_str()).collect();
+        let altered: HashSet<&str> =
+            told.changed.iter().chain(&told.added).map(|(name, _)| name.as_str()).collect();
         let constants = written.tensors.iter().filter(|t| t.role == Role::Constant).map(|t| t.name.as_str());
         let constants: HashSet<&str> =
             if told.choices.is_empty() { HashSet::new() } else { constants.collect() };
@@ -369,6 +380,7 @@ impl Account {
                 .map(|name| Change::new(name, "a constant of the operators")),
         );
         self.kept.retain(|name| !altered.contains(name.as_str()) && !constants.contains(name.as_str()));
+        self.plan.added.extend(told.added.into_iter().map(|(name, why)| Change::new(name, why)));
         self.changed.extend(told.changed.into_iter().map(|(name, why)| Change::new(name, why)));
         self.dropped.extend(told.dropped.into_iter().map(|(name, why)| Change::new(name, why)));
         self.choices = told.choices;

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod convert;
 pub mod diff;
 mod emit;
+mod fold;
 pub mod formats;
 mod into;
 mod lower;

@@ -9,6 +9,7 @@ mod cast;
 mod elementwise;
 mod make;
 mod movement;
+mod norm;
 mod product;
 mod reduce;
 
@@ -76,12 +77,13 @@ type Evaluate = fn(&Call<'_>) -> Result<Vec<Array>, String>;
 
 /// What evaluates an operator of ONNX's own domain; `None` for those that are not folded.
 pub fn operator(op: &str) -> Option<Evaluate> {
-    let families: [fn(&str) -> Option<Evaluate>; 6] = [
+    let families: [fn(&str) -> Option<Evaluate>; 7] = [
         elementwise::operator,
         movement::operator,
         make::operator,
         reduce::operator,
         product::operator,
+        norm::operator,
         cast::operator,
     ];
     families.iter().find_map(|family| family(op))

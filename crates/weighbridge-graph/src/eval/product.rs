@@ -1,10 +1,10 @@
-//! Sums of products: `Einsum` and `MatMul`.
+//! Sums of products: `Einsum`, `MatMul`, `Gemm`.
 
 use std::collections::BTreeMap;
 
 use weighbridge_model::Value;
 
-use super::array::{Data, counted, strides, walk};
+use super::array::{Data, broadcast, broadcast_strides, counted, strides, walk};
 use super::{Array, Call, Evaluate};
 
 /// Products that are summed at most.
@@ -14,6 +14,7 @@ pub(super) fn operator(op: &str) -> Option<Evaluate> {
     match op {
         "Einsum" => Some(einsum),
         "MatMul" => Some(matmul),
+        "Gemm" => Some(gemm),
         _ => None,
     }
 }
@@ -28,7 +29,7 @@ fn einsum(call: &Call<'_>) -> Result<Vec<Array>, String> {
     if equation.contains('.') {
         return Err("an equation with '...'".into());
     }
-    let mut factors = Vec::new();
+    let mut factors: Vec<(Vec<char>, &Array)> = Vec::new();
     for (slot, term) in terms.split(',').enumerate() {
         factors.push((term.chars().collect(), call.input(slot)?));
     }
@@ -40,7 +41,7 @@ fn einsum(call: &Call<'_>) -> Result<Vec<Array>, String> {
         once
     };
     let result = result.map_or_else(once, |result| result.chars().collect());
-    Ok(vec![sums(&factors, &result)?])
+    Ok(vec![rounded(&factors, &result)?])
 }
 
 fn matmul(call: &Call<'_>) -> Result<Vec<Array>, String> {
@@ -62,11 +63,47 @@ fn matmul(call: &Call<'_>) -> Result<Vec<Array>, String> {
     let mut result: Vec<char> = outer(ra.max(rb)).collect::<Option<_>>().ok_or("too many dimensions")?;
     result.extend((ra > 1).then_some('m'));
     result.extend((rb > 1).then_some('n'));
-    Ok(vec![sums(&[(left, a), (right, b)], &result)?])
+    Ok(vec![rounded(&[(left, a), (right, b)], &result)?])
 }
 
-/// The sum of the products of `factors` over all letters that `result` has not; dimensions of 1 are broadcast.
-fn sums(factors: &[(Vec<char>, &Array)], result: &[char]) -> Result<Array, String> {
+/// `alpha A B + beta C`.
+fn gemm(call: &Call<'_>) -> Result<Vec<Array>, String> {
+    let (a, b, c) = (call.input(0)?, call.input(1)?, call.optional(2));
+    let letters = |name: &str, [first, last]: [char; 2]| {
+        if call.int(name).unwrap_or(0) == 0 { vec![first, last] } else { vec![last, first] }
+    };
+    let factors = [(letters("transA", ['m', 'k']), a), (letters("transB", ['k', 'n']), b)];
+    let (shape, mut all) = sums(&factors, &['m', 'n'])?;
+    let number = |name: &str| call.node.attribute(name).and_then(Value::as_float).unwrap_or(1.0);
+    let (alpha, beta) = (number("alpha"), number("beta"));
+    all.iter_mut().for_each(|x| *x *= alpha);
+    if let Some(c) = c {
+        if broadcast(&c.shape, &shape)? != shape {
+            return Err("a bias larger than the product".into());
+        }
+        let Data::Floats(bias) = &c.data else { return Err("a bias of whole numbers".into()) };
+        let places = walk(&shape, 0, &broadcast_strides(&c.shape, &shape));
+        all.iter_mut().zip(places).for_each(|(x, place)| *x += beta * bias[place]);
+    }
+    Ok(vec![finite(Array::floats(a.dtype, shape, all), &factors)?])
+}
+
+fn rounded(factors: &[(Vec<char>, &Array)], result: &[char]) -> Result<Array, String> {
+    let (shape, all) = sums(factors, result)?;
+    finite(Array::floats(factors[0].1.dtype, shape, all), factors)
+}
+
+/// Refuses what only overflow made infinite.
+fn finite(array: Array, factors: &[(Vec<char>, &Array)]) -> Result<Array, String> {
+    if array.has_infinite() && !factors.iter().any(|(_, a)| a.has_infinite()) {
+        return Err(format!("it would overflow {}", array.dtype));
+    }
+    Ok(array)
+}
+
+/// The sums of the products of `factors`, at least one, over all letters that `result` has not, and their shape;
+/// dimensions of 1 are broadcast.
+fn sums(factors: &[(Vec<char>, &Array)], result: &[char]) -> Result<(Vec<usize>, Vec<f64>), String> {
     let mut sizes: BTreeMap<char, usize> = BTreeMap::new();
     for (letters, array) in factors {
         if letters.len() != array.shape.len() {
@@ -100,7 +137,6 @@ fn sums(factors: &[(Vec<char>, &Array)], result: &[char]) -> Result<Array, Strin
         let steps = |letters: &[char]| letters.iter().map(step).collect::<Vec<_>>();
         places.push((walk(&shape, 0, &steps(result)), walk(&along, 0, &steps(&summed))));
     }
-    let dtype = factors.first().ok_or("no input")?.1.dtype;
     let (outer, inner) = (places[0].0.len(), places[0].1.len());
     let floats: Option<Vec<&Vec<f64>>> =
         factors.iter().map(|(_, a)| if let Data::Floats(all) = &a.data { Some(all) } else { None }).collect();
@@ -112,11 +148,7 @@ fn sums(factors: &[(Vec<char>, &Array)], result: &[char]) -> Result<Array, Strin
         };
         (0..inner).map(product).sum()
     };
-    let array = Array::floats(dtype, shape, (0..outer).map(one).collect());
-    if array.has_infinite() && !factors.iter().any(|(_, a)| a.has_infinite()) {
-        return Err(format!("it would overflow {dtype}"));
-    }
-    Ok(array)
+    Ok((shape, (0..outer).map(one).collect()))
 }
 
 #[cfg(test)]
@@ -132,7 +164,7 @@ mod tests {
 
     fn of(factors: &[(&str, &Array)], result: &str) -> Result<Array, String> {
         let factors: Vec<_> = factors.iter().map(|(letters, a)| (letters.chars().collect(), *a)).collect();
-        sums(&factors, &result.chars().collect::<Vec<_>>())
+        rounded(&factors, &result.chars().collect::<Vec<_>>())
     }
 
     #[test]
