@@ -89,6 +89,7 @@ pub struct ConvertArgs {
 
     /// Fold normalizations into the layers before them: by the graph, or by names where there is none, which is a guess.
     /// EPSILON is for those whose own is not told (1e-5 unless given, 1e-3 for Keras' names).
+    /// From ONNX to ONNX the graph changes with its weights.
     #[arg(long, value_name = "EPSILON", num_args = 0..=1, require_equals = true)]
     pub fold_bn: Option<Option<f64>>,
 

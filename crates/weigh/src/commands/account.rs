@@ -16,11 +16,12 @@ use crate::printer;
 /// Lines of each kind in the account; the JSON has all.
 const NAMED: usize = 20;
 
-/// What a lowering tells beside the model.
+/// What a lowering and a fold tell beside the model.
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) choices: Vec<Choice>,
     pub(super) changed: Vec<(String, String)>,
+    pub(super) added: Vec<(String, String)>,
     pub(super) dropped: Vec<(String, String)>,
 }
 
@@ -76,9 +77,10 @@ impl Account {
         Account { kept, renamed, changed, dropped, matched, choices: Vec::new(), plan }
     }
 
-    /// With what a lowering to `written` did before.
+    /// With what a lowering and a fold to `written` did before.
     pub(super) fn with(mut self, told: Told, written: &Model) -> Self {
-        let altered: HashSet<&str> = told.changed.iter().map(|(name, _)| name.as_str()).collect();
+        let altered: HashSet<&str> =
+            told.changed.iter().chain(&told.added).map(|(name, _)| name.as_str()).collect();
         let constants = written.tensors.iter().filter(|t| t.role == Role::Constant).map(|t| t.name.as_str());
         let constants: HashSet<&str> =
             if told.choices.is_empty() { HashSet::new() } else { constants.collect() };
@@ -93,8 +95,9 @@ impl Account {
         self
     }
 
-    /// Adds what a lowering did before.
+    /// Adds what a lowering and a fold did before.
     pub(super) fn told(&mut self, told: Told) {
+        self.plan.added.extend(told.added.into_iter().map(|(name, why)| Change::new(name, why)));
         self.changed.extend(told.changed.into_iter().map(|(name, why)| Change::new(name, why)));
         self.dropped.extend(told.dropped.into_iter().map(|(name, why)| Change::new(name, why)));
         self.choices = told.choices;

@@ -11,12 +11,12 @@ use weighbridge_report::units;
 use super::account::{Account, Told};
 use super::into::matched;
 use super::lower::lowered;
-use super::{emit, manifest, precision};
+use super::{emit, fold, manifest, precision};
 use crate::args::ConvertArgs;
 use crate::{input, parse, printer, progress};
 
 /// Normalizations that are told of when they stay.
-const NAMED: usize = 20;
+pub(super) const NAMED: usize = 20;
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
     if emit::is_source(args) {
@@ -33,8 +33,15 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         true => lowered(model, &args.lower)?,
         false => (model, Told::default()),
     };
+    let whole = args.into.is_none() && model.graph.as_ref().is_some_and(|graph| graph.program.is_some());
+    let mut epsilon = args.fold_bn;
+    let (model, told) = match epsilon.take_if(|_| whole && format.id == "onnx") {
+        // The graph has to change with its weights.
+        Some(epsilon) => fold::folded(model, epsilon, told)?,
+        None => (model, told),
+    };
     let mut transfer = Transfer::of(&model);
-    norms(&mut transfer, &model, args)?;
+    norms(&mut transfer, &model, args, epsilon)?;
     edit(&mut transfer, args)?;
     let target = match &args.into {
         Some(into) => {
@@ -123,12 +130,17 @@ pub(super) fn weights(model: &Model, all: bool) -> Result<(Model, Option<String>
     }
 }
 
-/// What is asked for of normalizations, before anything has another name.
-fn norms(transfer: &mut Transfer, model: &Model, args: &ConvertArgs) -> Result<()> {
+/// What is asked for of normalizations, before anything has another name; `fold` where they are to be folded.
+fn norms(
+    transfer: &mut Transfer,
+    model: &Model,
+    args: &ConvertArgs,
+    fold: Option<Option<f64>>,
+) -> Result<()> {
     if args.normalize_bn && transfer.normalize_bn(model)? == 0 {
         printer::note("--normalize-bn finds no BatchNorm layer of Caffe with a factor other than 1");
     }
-    let Some(epsilon) = args.fold_bn else { return Ok(()) };
+    let Some(epsilon) = fold else { return Ok(()) };
     if epsilon.is_some_and(|e| !(e >= 0.0 && e.is_finite())) {
         return Err(Error::Usage { what: "--fold-bn=EPSILON takes a number of at least 0".into() });
     }

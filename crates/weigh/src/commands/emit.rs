@@ -9,6 +9,7 @@ use weighbridge_model::{Error, Model, Result};
 
 use super::account::Account;
 use super::convert::weights;
+use super::fold;
 use super::lower::lowered;
 use crate::args::ConvertArgs;
 use crate::{input, printer, progress};
@@ -24,6 +25,10 @@ pub(super) fn run(args: &ConvertArgs) -> Result<()> {
     printer::findings(&opened.model.findings);
     let (model, _) = weights(&opened.model, args.all)?;
     let (model, told) = lowered(model, &args.lower)?;
+    let (model, told) = match args.fold_bn {
+        Some(epsilon) => fold::folded(model, epsilon, told)?,
+        None => (model, told),
+    };
     let safetensors = match args.weights.as_deref() {
         None | Some("pytorch" | "pth") => false,
         Some("safetensors") => true,
@@ -64,6 +69,7 @@ fn refuse_others(args: &ConvertArgs) -> Result<()> {
         ("--transpose", !args.transpose.is_empty()),
         ("--permute", !args.permute.is_empty()),
         ("--into", args.into.is_some()),
+        ("--normalize-bn", args.normalize_bn),
         ("--dtype", args.dtype.is_some()),
         ("--shard", args.shard.is_some()),
         ("--external", args.external.is_some()),

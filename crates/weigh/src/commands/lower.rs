@@ -20,7 +20,7 @@ pub(super) fn lowered(model: Model, args: &LowerArgs) -> Result<(Model, Told)> {
         ..Options::default()
     };
     let Lowered { model, choices, changed, dropped } = caffe::lower(&in_state(model, &args.state), &options)?;
-    Ok((model, Told { choices, changed, dropped }))
+    Ok((model, Told { choices, changed, dropped, ..Told::default() }))
 }
 
 /// The model with what is asked for in the net's own `state`, as Caffe puts it there: stages are added, a level is set.

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod convert;
 pub mod diff;
 mod emit;
+mod fold;
 pub mod formats;
 mod into;
 mod lower;

@@ -35,6 +35,8 @@ pub struct NodeId(pub u32);
 pub struct Shared<'a> {
     /// The tensors; the graph that is edited has been taken out.
     pub model: &'a mut Model,
+    /// Bytes of what has been saved that folding leaves to other passes.
+    pub reserve: i64,
     /// Names that some value of some graph has.
     names: HashSet<String>,
     /// The number that the last name like this one got.
@@ -55,7 +57,7 @@ impl<'a> Shared<'a> {
                 open.extend(training.flat_map(|t| t.initialization.iter().chain(&t.algorithm)));
             }
         }
-        Shared { model, names, numbers: HashMap::new() }
+        Shared { model, reserve: 0, names, numbers: HashMap::new() }
     }
 
     /// A name like `wanted` that no value has.

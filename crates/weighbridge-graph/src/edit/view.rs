@@ -26,6 +26,11 @@ impl Edit<'_, '_> {
         ids
     }
 
+    /// Of these nodes the one that stands before the others.
+    pub fn foremost(&self, ids: &[NodeId]) -> Option<NodeId> {
+        ids.iter().copied().min_by_key(|id| self.slots[id.0 as usize].order)
+    }
+
     /// One more than the largest id of a node.
     pub fn node_bound(&self) -> usize {
         self.slots.len()

@@ -25,6 +25,11 @@ pub(crate) fn dtype(number: i64) -> Option<DType> {
         .filter(|dtype| dtype.is_real() && dtype.bits() >= if dtype.is_float() { 16 } else { 8 })
 }
 
+/// The number of an element type in ONNX, as [`dtype`] reads it.
+pub(crate) fn number(wanted: DType) -> Option<i64> {
+    (1..=16).find(|&number| dtype(number) == Some(wanted))
+}
+
 fn to(array: &Array, dtype: DType) -> Result<Array, String> {
     let shape = array.shape.clone();
     let result = match (&array.data, dtype.is_float()) {

@@ -12,6 +12,7 @@ pub(super) fn operator(op: &str) -> Option<Evaluate> {
         "Equal" | "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual" | "And" | "Or" | "Xor" => comparison,
         "Neg" | "Abs" | "Sqrt" | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Exp" | "Log" | "Sin"
         | "Cos" | "Tanh" | "Sigmoid" | "Relu" | "Erf" | "Sign" | "Softplus" => unary,
+        "Gelu" => gelu,
         "Not" => not,
         "Identity" => |call| Ok(vec![call.input(0)?.clone()]),
         "IsNaN" => |call| Ok(vec![told(call.input(0)?, f64::is_nan)]),
@@ -202,6 +203,20 @@ fn unary(call: &Call<'_>) -> Result<Vec<Array>, String> {
         }
     };
     held(result, &[x])
+}
+
+fn gelu(call: &Call<'_>) -> Result<Vec<Array>, String> {
+    let x = call.input(0)?;
+    let Data::Floats(all) = &x.data else { return Err("Gelu of whole numbers".into()) };
+    let exact = |x: f64| 1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2);
+    let near = |x: f64| 1.0 + libm::tanh((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x));
+    let f: &dyn Fn(f64) -> f64 = match call.node.attribute("approximate").and_then(Value::as_str) {
+        None | Some("none") => &exact,
+        Some("tanh") => &near,
+        Some(other) => return Err(format!("Gelu approximated by '{other}'")),
+    };
+    let all = all.iter().map(|&x| 0.5 * x * f(x)).collect();
+    Ok(vec![Array::floats(x.dtype, x.shape.clone(), all)])
 }
 
 fn not(call: &Call<'_>) -> Result<Vec<Array>, String> {

@@ -9,6 +9,8 @@ mod cast;
 mod elementwise;
 mod make;
 mod movement;
+mod norm;
+mod product;
 mod reduce;
 
 use weighbridge_model::{Attribute, Node, TensorId, Value};
@@ -75,12 +77,19 @@ type Evaluate = fn(&Call<'_>) -> Result<Vec<Array>, String>;
 
 /// What evaluates an operator of ONNX's own domain; `None` for those that are not folded.
 pub fn operator(op: &str) -> Option<Evaluate> {
-    let families: [fn(&str) -> Option<Evaluate>; 5] =
-        [elementwise::operator, movement::operator, make::operator, reduce::operator, cast::operator];
+    let families: [fn(&str) -> Option<Evaluate>; 7] = [
+        elementwise::operator,
+        movement::operator,
+        make::operator,
+        reduce::operator,
+        product::operator,
+        norm::operator,
+        cast::operator,
+    ];
     families.iter().find_map(|family| family(op))
 }
 
-pub(crate) use cast::dtype;
+pub(crate) use cast::{dtype, number};
 pub(crate) use movement::{bounds, sizes as reshaped};
 
 /// As an index from the front, where it is one.

@@ -15,7 +15,7 @@ impl Pass for Arithmetic {
 
     fn about(&self) -> &'static str {
         "Mul and Div by 1, Pow to 1, Sub of 0 and Add of 0 go, where the shape stays. Add of +0.0 stays, which makes 0 \
-         of -0.0, unless what it reads has no -0.0."
+         of -0.0, unless what it reads has no -0.0 such as a sum of products, which begins with 0."
     }
 
     fn operators(&self) -> &'static [&'static str] {
@@ -64,7 +64,19 @@ fn negative_zeros(edit: &Edit<'_, '_>, value: ValueId) -> bool {
 
 /// Whether what makes a value never gives -0.0.
 fn has_no_negative_zero(edit: &Edit<'_, '_>, value: ValueId) -> bool {
-    let never = ["Sigmoid", "Softmax", "Exp", "HardSigmoid", "ReduceSumSquare", "Softplus"];
+    let never = [
+        "Sigmoid",
+        "Softmax",
+        "Exp",
+        "HardSigmoid",
+        "ReduceSumSquare",
+        "Softplus",
+        // Sums that begin with 0 give no -0.0.
+        "MatMul",
+        "Gemm",
+        "Conv",
+        "ConvTranspose",
+    ];
     edit.producer(value).is_some_and(|maker| never.contains(&edit.node(maker).op.as_str()))
 }
 

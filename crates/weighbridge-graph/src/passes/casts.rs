@@ -1,11 +1,11 @@
 //! Casts that change nothing, and casts of casts.
 
-use weighbridge_model::{Class, DType};
+use weighbridge_model::{Attribute, Class, DType, Value};
 
 use super::identity::handed_on;
 use super::{Look, Pass};
 use crate::edit::{Edit, NodeId, Patch};
-use crate::eval::dtype;
+use crate::eval::{dtype, number};
 
 pub(super) struct Casts;
 
@@ -15,16 +15,19 @@ impl Pass for Casts {
     }
 
     fn about(&self) -> &'static str {
-        "A Cast to the type that its input has goes; of two Casts in a row the first goes where its type holds every \
-         value of its input's."
+        "A Cast to the type that its input has goes, and CastLike a known type is Cast; of two Casts in a row the first \
+         goes where its type holds every value of its input's."
     }
 
     fn operators(&self) -> &'static [&'static str] {
-        &["Cast"]
+        &["Cast", "CastLike"]
     }
 
     fn look(&self, edit: &Edit<'_, '_>, id: NodeId) -> Look {
         let (Some(x), Some(output)) = (edit.input(id, 0), edit.output(id, 0)) else { return Look::No };
+        if edit.node(id).op == "CastLike" {
+            return plain_cast(edit, id).into();
+        }
         let Some(to) = edit.int(id, "to").and_then(dtype) else { return Look::No };
         if edit.dtype(x) == Some(to) {
             return handed_on(edit, id, x, output);
@@ -47,6 +50,20 @@ impl Pass for Casts {
         patch.rewrite(id, node);
         Look::Patch(patch)
     }
+}
+
+/// A Cast to the type of what is to be resembled, where that is known.
+fn plain_cast(edit: &Edit<'_, '_>, id: NodeId) -> Option<Patch> {
+    let to = number(edit.dtype(edit.input(id, 1)?)?)?;
+    let mut node = edit.node(id).clone();
+    node.op = "Cast".into();
+    node.inputs.truncate(1);
+    // The other attribute, `saturate`, says something of types of eight bits alone, which have no number here.
+    node.attributes = vec![("to".into(), Attribute::Value(Value::Int(to)))];
+    node.attribute_docs.clear();
+    let mut patch = Patch::new(edit);
+    patch.rewrite(id, node);
+    Some(patch)
 }
 
 /// Whether `wide` has every value of `narrow`.

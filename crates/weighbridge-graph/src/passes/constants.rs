@@ -244,14 +244,15 @@ impl Folded {
             costly.iter().enumerate().for_each(|(rank, &at)| allowed[at] = rank < count);
             self.choose(edit, &freed, &allowed)
         };
+        let reserve = edit.shared.reserve;
         let all = first(costly.len());
-        if all.credit >= 0 {
+        if all.credit >= reserve {
             return all;
         }
         let (mut fits, mut fails) = (0, costly.len());
         while fails - fits > 1 {
             let middle = fits.midpoint(fails);
-            if first(middle).credit >= 0 { fits = middle } else { fails = middle }
+            if first(middle).credit >= reserve { fits = middle } else { fails = middle }
         }
         first(fits)
     }

@@ -14,6 +14,9 @@ const ROUNDS: usize = 32;
 /// Patches at one node of the file, on average, after which something must be going round in circles.
 const PATCHES: usize = 64;
 
+/// Bytes for each node that folding leaves at first: shapes that other passes write take some.
+const RESERVE: usize = 64;
+
 /// What leaves a node that contradicts itself, whatever the pass.
 const INFERENCE: &str = "all";
 
@@ -66,6 +69,7 @@ pub fn simplify(model: &mut Model, choice: &Choice) -> Result<Report> {
         sort(&mut function.body)?;
     }
     let mut shared = Shared::new(model, &graph);
+    shared.reserve = (RESERVE * report.before.values().sum::<usize>()) as i64;
     let mut saved = 0;
     for round in 0..ROUNDS {
         let facts = infer(shared.model, &graph, &Options::default());
@@ -81,8 +85,11 @@ pub fn simplify(model: &mut Model, choice: &Choice) -> Result<Report> {
         saved = now;
         report.refused = refused;
         doubtful.into_iter().for_each(|fault| report.left(INFERENCE, fault.node, fault.what));
-        if done == 0 {
-            break;
+        match done {
+            0 if shared.reserve == 0 => break,
+            // Nothing else wants it any more.
+            0 => shared.reserve = 0,
+            _ => {}
         }
     }
     tidy::tidy(&mut graph, &choice.keep);

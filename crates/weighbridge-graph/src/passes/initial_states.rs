@@ -1,14 +1,17 @@
-//! Recurrent layers that start from zero, as they do without being told.
+//! Recurrent layers start from zeros where they are told nothing.
 
-use weighbridge_model::{Attribute, Tensor, ValueId};
+use weighbridge_model::{Attribute, ValueId};
 
 use super::{Look, Pass};
 use crate::edit::{Edit, NodeId, Patch};
 
-pub(super) struct InitialStates;
+/// Elements that are looked at for a number that is not 0.
+const LOOKED: u64 = 1 << 20;
 
-/// `initial_h` and, of LSTM, `initial_c`.
-const STATES: [usize; 2] = [5, 6];
+/// Nodes between a recurrent layer and what its zeros come from.
+const STEPS: usize = 16;
+
+pub(super) struct InitialStates;
 
 impl Pass for InitialStates {
     fn name(&self) -> &'static str {
@@ -16,7 +19,7 @@ impl Pass for InitialStates {
     }
 
     fn about(&self) -> &'static str {
-        "Initial states of LSTM, GRU and RNN that are zero, whatever their sizes, are left out: zero is the default."
+        "An initial state of LSTM, GRU or RNN that is zeros throughout is left out, which says the same."
     }
 
     fn operators(&self) -> &'static [&'static str] {
@@ -24,48 +27,61 @@ impl Pass for InitialStates {
     }
 
     fn look(&self, edit: &Edit<'_, '_>, id: NodeId) -> Look {
-        let zero = |&slot: &usize| edit.input(id, slot).is_some_and(|state| is_zero(edit, state));
-        let zeros: Vec<usize> = STATES.into_iter().filter(zero).collect();
-        if zeros.is_empty() {
+        let mut node = edit.node(id).clone();
+        let states = if node.op == "LSTM" { 5..7 } else { 5..6 };
+        let mut left_out = false;
+        for slot in states {
+            if edit.input(id, slot).is_some_and(|state| zeros(edit, state)) {
+                node.inputs[slot] = None;
+                left_out = true;
+            }
+        }
+        if !left_out {
             return Look::No;
         }
+        let told = node.inputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        node.inputs.truncate(told);
         let mut patch = Patch::new(edit);
-        let mut node = edit.node(id).clone();
-        zeros.into_iter().for_each(|slot| node.inputs[slot] = None);
-        while node.inputs.last().is_some_and(Option::is_none) {
-            node.inputs.pop();
-        }
         patch.rewrite(id, node);
         Look::Patch(patch)
     }
 }
 
-/// States of more elements are not gone through.
-const MOST: u64 = 1 << 20;
-
-/// Whether all elements are +0: a constant, or one that was spread over a shape.
-fn is_zero(edit: &Edit<'_, '_>, value: ValueId) -> bool {
-    if let Some(constant) = edit.constant(value) {
-        return zeros(constant);
+/// Whether a value is zeros, of whatever shape, none of them -0.
+fn zeros(edit: &Edit<'_, '_>, mut value: ValueId) -> bool {
+    for _ in 0..STEPS {
+        if let Some(tensor) = edit.constant(value) {
+            return zero(tensor);
+        }
+        let Some(id) = edit.producer(value).filter(|&id| edit.is_plain(id)) else { return false };
+        let node = edit.node(id);
+        match node.op.as_str() {
+            "ConstantOfShape" => {
+                return node.attributes.iter().all(|(_, attribute)| match attribute {
+                    Attribute::Tensor(id) => zero(edit.model().tensor(*id)),
+                    _ => false,
+                });
+            }
+            "Expand" | "Tile" | "Slice" | "Gather" | "Split" | "Reshape" | "Squeeze" | "Unsqueeze"
+            | "Transpose" | "Cast" | "Identity" => {}
+            _ => return false,
+        }
+        match edit.input(id, 0) {
+            Some(from) => value = from,
+            None => return false,
+        }
     }
-    if let Some((_, node)) = edit.made_by(value, "ConstantOfShape") {
-        return match node.attributes.iter().find(|(name, _)| name == "value") {
-            None => true,
-            Some((_, Attribute::Tensor(spread))) => zeros(edit.model().tensor(*spread)),
-            Some(_) => false,
-        };
-    }
-    let spread = edit.made_by(value, "Expand").and_then(|(id, _)| edit.input(id, 0));
-    spread.and_then(|spread| edit.constant(spread)).is_some_and(zeros)
+    false
 }
 
-fn zeros(tensor: &Tensor) -> bool {
-    let mut all = tensor.count() <= MOST && tensor.dtype.is_real();
-    let visited = all.then(|| {
-        tensor.visit_values(0..tensor.count(), &mut |_, values| {
-            all &= values.iter().all(|x| x.to_bits() == 0);
-            Ok(())
-        })
+fn zero(tensor: &weighbridge_model::Tensor) -> bool {
+    if tensor.count() > LOOKED || !tensor.dtype.is_real() {
+        return false;
+    }
+    let mut all = true;
+    let visited = tensor.visit_values(0..tensor.count(), &mut |_, values| {
+        all &= values.iter().all(|x| x.to_bits() == 0);
+        Ok(())
     });
-    visited.is_some_and(|visited| visited.is_ok()) && all
+    visited.is_ok() && all
 }

@@ -118,7 +118,7 @@ pub static PASSES: &[&dyn Pass] = &[
     &slices::Slices,
     &concats::Concats,
     &clips::Clips,
-    &initial_states::InitialStates,
     &pads::Pads,
     &gemm::MatMulAdd,
+    &initial_states::InitialStates,
 ];

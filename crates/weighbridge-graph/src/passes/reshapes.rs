@@ -10,7 +10,8 @@ pub(super) struct Reshapes;
 /// Operators that change the shape alone; Transpose does where it moves dimensions of 1 only.
 const RESHAPES: [&str; 5] = ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"];
 
-fn only_reshapes(edit: &Edit<'_, '_>, id: NodeId) -> bool {
+/// Whether a node changes the shape alone.
+pub(super) fn only_reshapes(edit: &Edit<'_, '_>, id: NodeId) -> bool {
     let op = edit.node(id).op.as_str();
     RESHAPES.contains(&op) && (op != "Transpose" || moves_ones(edit, id))
 }
