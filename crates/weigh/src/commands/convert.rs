@@ -141,7 +141,12 @@ pub(super) fn weights(model: &Model, all: bool) -> Result<(Model, Option<String>
 }
 
 /// What is asked for of normalizations, before anything has another name; `fold` where they are to be folded.
-fn norms(transfer: &mut Transfer, model: &Model, args: &ConvertArgs, fold: Option<Option<f64>>) -> Result<()> {
+fn norms(
+    transfer: &mut Transfer,
+    model: &Model,
+    args: &ConvertArgs,
+    fold: Option<Option<f64>>,
+) -> Result<()> {
     if args.normalize_bn && transfer.normalize_bn(model)? == 0 {
         printer::note("--normalize-bn finds no BatchNorm layer of Caffe with a factor other than 1");
     }

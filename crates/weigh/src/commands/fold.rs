@@ -17,7 +17,9 @@ use crate::printer;
 pub(super) fn folded(mut model: Model, epsilon: Option<f64>, mut told: Told) -> Result<(Model, Told)> {
     const PASS: &str = "fold-bn";
     if epsilon.is_some() {
-        return Err(Error::Usage { what: "each node of a graph has its own epsilon: give --fold-bn none".into() });
+        return Err(Error::Usage {
+            what: "each node of a graph has its own epsilon: give --fold-bn none".into(),
+        });
     }
     let of = |model: &Model| -> Vec<(String, usize)> {
         model.tensors.iter().map(|t| (t.name.clone(), identity(&t.storage))).collect()
@@ -35,12 +37,16 @@ pub(super) fn folded(mut model: Model, epsilon: Option<f64>, mut told: Told) -> 
         return Err(Error::Usage { what: "--fold-bn finds nothing to fold".into() });
     }
     let after = of(&model);
-    let (old, new): (HashMap<&str, usize>, HashSet<&str>) =
-        (before.iter().map(|(name, id)| (&**name, *id)).collect(), after.iter().map(|(name, _)| &**name).collect());
+    let (old, new): (HashMap<&str, usize>, HashSet<&str>) = (
+        before.iter().map(|(name, id)| (&**name, *id)).collect(),
+        after.iter().map(|(name, _)| &**name).collect(),
+    );
     for (name, id) in &after {
         match old.get(&**name) {
             Some(was) if was == id => {}
-            Some(_) => told.changed.push((name.clone(), "normalizations beside it are folded into it".into())),
+            Some(_) => {
+                told.changed.push((name.clone(), "normalizations beside it are folded into it".into()))
+            }
             None => told.added.push((name.clone(), "what normalizations scale and shift by".into())),
         }
     }

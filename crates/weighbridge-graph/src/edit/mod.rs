@@ -333,6 +333,7 @@ impl<'s, 'm> Edit<'s, 'm> {
         for (id, node) in rewritten {
             orphans.extend(self.reads(id));
             self.unlink(id);
+            self.saved += self.bytes_of(self.node(id)) - self.bytes_of(&node);
             let old = self.slots[id.0 as usize].node.replace(node);
             for output in old.into_iter().flat_map(|node| node.outputs).flatten() {
                 self.links[output.0 as usize].producer = None;
@@ -422,7 +423,10 @@ impl<'s, 'm> Edit<'s, 'm> {
             self.unlink(id);
             let slot = &mut self.slots[id.0 as usize];
             let node = slot.node.as_mut().expect("readers are there");
-            node.inputs.iter_mut().filter(|input| **input == Some(old)).for_each(|input| *input = Some(new));
+            for input in node.inputs.iter_mut().filter(|input| **input == Some(old)) {
+                *input = Some(new);
+                self.saved += old_name.len() as i64 - new_name.len() as i64;
+            }
             if slot.captured.contains(&old) && captures::rename(node, &old_name, &new_name) {
                 slot.captured.retain(|&value| value != old && value != new);
                 slot.captured.push(new);

@@ -170,7 +170,10 @@ mod tests {
     #[test]
     fn outer_products_traces_and_matrices() {
         let (a, b) = (array(&[2]), array(&[3]));
-        assert_eq!(of(&[("i", &a), ("j", &b)], "ij").unwrap().data, Data::Floats(vec![1., 2., 3., 2., 4., 6.]));
+        assert_eq!(
+            of(&[("i", &a), ("j", &b)], "ij").unwrap().data,
+            Data::Floats(vec![1., 2., 3., 2., 4., 6.])
+        );
         let square = array(&[2, 2]);
         assert_eq!(of(&[("ii", &square)], "").unwrap().data, Data::Floats(vec![5.0]));
         assert_eq!(of(&[("ij", &square)], "ji").unwrap().data, Data::Floats(vec![1., 3., 2., 4.]));

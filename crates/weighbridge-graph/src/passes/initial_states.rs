@@ -62,8 +62,8 @@ fn zeros(edit: &Edit<'_, '_>, mut value: ValueId) -> bool {
                     _ => false,
                 });
             }
-            "Expand" | "Tile" | "Slice" | "Gather" | "Split" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose"
-            | "Cast" | "Identity" => {}
+            "Expand" | "Tile" | "Slice" | "Gather" | "Split" | "Reshape" | "Squeeze" | "Unsqueeze"
+            | "Transpose" | "Cast" | "Identity" => {}
             _ => return false,
         }
         match edit.input(id, 0) {
