@@ -36,8 +36,7 @@ def main():
     import exports
     import tangles
 
-    paths = [exports.export(name, how) for name in exports.NETS for how in exports.HOW if name != "vit_b_16"]
-    paths += [exports.export("vit_b_16", "script13")] + list(tangles.write_all().values())
+    paths = [exports.export(name, how) for name, how in exports.ALL] + list(tangles.write_all().values())
     known = json.loads(ORACLES.read_text()) if ORACLES.exists() else {}
     for path in paths:
         key = path.name.removesuffix(".onnx")

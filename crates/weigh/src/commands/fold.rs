@@ -1,4 +1,5 @@
-//! `weigh convert --fold-bn` from graph to graph: the pass of `weigh simplify`, and no other.
+//! `weigh convert --fold-bn` from graph to graph: the pass of `weigh simplify`, and the one that takes away what is left
+//! unread.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,7 +27,10 @@ pub(super) fn folded(mut model: Model, epsilon: Option<f64>, mut told: Told) -> 
         model.tensors.iter().map(|t| (t.name.clone(), identity(&t.storage))).collect()
     };
     let before = of(&model);
-    let report = simplify(&mut model, &Choice { only: vec![PASS.to_owned()], ..Choice::default() })?;
+    let report = simplify(
+        &mut model,
+        &Choice { only: [PASS, "dead"].map(str::to_owned).to_vec(), ..Choice::default() },
+    )?;
     let left: Vec<_> = report.refused.iter().filter(|refusal| refusal.pass == PASS).collect();
     for stays in left.iter().take(NAMED) {
         printer::note(&format!("'{}' is not folded: {}", clean(&stays.node), clean(&stays.why)));
@@ -34,7 +38,7 @@ pub(super) fn folded(mut model: Model, epsilon: Option<f64>, mut told: Told) -> 
     if left.len() > NAMED {
         printer::note(&format!("and {} more are not", left.len() - NAMED));
     }
-    if report.applied.is_empty() {
+    if report.applied.iter().all(|applied| applied.pass != PASS) {
         return Err(Error::Usage { what: "--fold-bn finds nothing to fold".into() });
     }
     let after = of(&model);

@@ -333,6 +333,7 @@ impl<'s, 'm> Edit<'s, 'm> {
         for (id, node) in rewritten {
             orphans.extend(self.reads(id));
             self.unlink(id);
+            self.saved += self.bytes_of(self.node(id)) - self.bytes_of(&node);
             let old = self.slots[id.0 as usize].node.replace(node);
             for output in old.into_iter().flat_map(|node| node.outputs).flatten() {
                 self.links[output.0 as usize].producer = None;
@@ -427,6 +428,7 @@ impl<'s, 'm> Edit<'s, 'm> {
             for input in node.inputs.iter_mut().filter(|input| **input == Some(old)) {
                 *input = Some(new);
                 moved += 1;
+                self.saved += old_name.len() as i64 - new_name.len() as i64;
             }
             let (mut gone, mut come) = (moved, moved);
             if slot.captured.contains(&old) && captures::rename(node, &old_name, &new_name) {
@@ -464,8 +466,11 @@ impl<'s, 'm> Edit<'s, 'm> {
             self.unlink(id);
             let Slot { node, captured, .. } = &mut self.slots[id.0 as usize];
             let node = node.as_mut().expect("it was looked for");
+            let length = |value: ValueId| self.graph.values[value.0 as usize].name.len() as i64;
             for input in node.inputs.iter_mut().flatten() {
-                *input = instead.get(input).copied().unwrap_or(*input);
+                let Some(&new) = instead.get(input) else { continue };
+                self.saved += length(*input) - length(new);
+                *input = new;
             }
             for value in captured.iter_mut() {
                 let Some(&new) = instead.get(value) else { continue };
