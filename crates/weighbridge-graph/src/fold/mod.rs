@@ -125,6 +125,31 @@ impl Fold {
         Ok(after.bias(Some(&bias)))
     }
 
+    /// The magnitudes that each element of [`Fold::bias_values`] is a sum of before what stands behind: of the bias, and of
+    /// what goes through the weight. How far roundings may be apart is in proportion to them.
+    ///
+    /// # Errors
+    /// As [`Fold::affine`].
+    pub fn bias_terms(&self, model: &Model) -> Result<Vec<f64>> {
+        let channels = self.outputs.count();
+        let bias = self.bias.map(|id| step::per_channel(model.tensor(id), channels)).transpose()?;
+        let mut terms = match bias {
+            Some(bias) => bias.iter().map(|b| (b * self.bias_gain).abs()).collect(),
+            None => vec![0.0; channels as usize],
+        };
+        if let Some((inputs, before)) = self.chain_before(model)? {
+            let weight = model.tensor(self.weight);
+            weight.visit_values(0..weight.count(), &mut |first, values| {
+                for (index, value) in (first..).zip(values) {
+                    let shift = before.shift[inputs.at(index)] * self.weight_gain;
+                    terms[self.outputs.at(index)] += (value * shift).abs();
+                }
+                Ok(())
+            })?;
+        }
+        Ok(terms)
+    }
+
     /// Why the folded weight or bias would not be numbers of the weight's type: variances below zero, values beyond the
     /// type's range. Reads the weight.
     ///

@@ -50,7 +50,7 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     }
     let mut folds = find(&work.source.model).folds;
     folds.extend(supposed::folds(work.source, &folds));
-    folds.retain(|f| !f.after.is_empty() && !work.source_done[f.weight.0 as usize]);
+    folds.retain(|f| f.before.len() + f.after.len() > 0 && !work.source_done[f.weight.0 as usize]);
     if folds.is_empty() {
         return Ok(());
     }
@@ -224,7 +224,8 @@ fn compared(work: &Work<'_>, biases: &Biases, candidate: &Candidate) -> Result<O
 
 /// What was folded into what, for people.
 fn told(fold: &Fold) -> String {
-    let names = fold.after.iter().map(|step| format!("'{}'", step.name)).collect::<Vec<_>>().join(" and ");
+    let steps = fold.before.iter().chain(&fold.after);
+    let names = steps.map(|step| format!("'{}'", step.name)).collect::<Vec<_>>().join(" and ");
     let epsilon = fold.after.iter().find_map(|step| match step.does {
         Does::Norm { epsilon, .. } => Some(format!(" with epsilon {epsilon:e}")),
         _ => None,
@@ -269,11 +270,7 @@ fn bias(work: &Work<'_>, biases: &Biases, fold: &Fold, weight: usize, outcome: &
 
 /// The largest of the terms that each element of a folded bias is a sum of.
 fn terms(fold: &Fold, model: &Model, channels: usize) -> Result<Vec<f64>> {
-    let mut terms = vec![0.0; channels];
-    if let Some(bias) = fold.bias {
-        let bias = values(model.tensor(bias))?;
-        terms.iter_mut().enumerate().for_each(|(c, t)| *t = (bias[c % bias.len()] * fold.bias_gain).abs());
-    }
+    let mut terms = fold.bias_terms(model)?;
     for step in &fold.after {
         let affine = step.affine(model, channels as u64)?;
         let beta = match step.does {
