@@ -7,7 +7,8 @@ use std::path::Path;
 
 use rten::{ModelOptions, Value};
 use rten_tensor::prelude::*;
-use weighbridge_model::{Attribute, DType, Error, Graph, Model, Place, Result};
+use weighbridge_graph::edit::subgraphs;
+use weighbridge_model::{DType, Error, Graph, Model, Place, Result};
 
 use crate::{Array, Engine, Session};
 
@@ -35,6 +36,7 @@ impl Engine for Rten {
         if let Some(graph) = &model.graph {
             graph.values.iter().for_each(|value| value.dtype.into_iter().for_each(|d| note(&value.name, d)));
             casts(graph, &mut note);
+            wrong(graph, &mut lacks);
         }
         lacks.dedup_by(|a, b| a.0 == b.0);
         lacks
@@ -55,13 +57,20 @@ fn casts(graph: &Graph, note: &mut impl FnMut(&str, DType)) {
         let to =
             [(10, DType::F16), (11, DType::F64), (16, DType::BF16)].into_iter().find(|(n, _)| Some(*n) == to);
         to.into_iter().for_each(|(_, dtype)| note(&node.name, dtype));
-        for (_, attribute) in &node.attributes {
-            match attribute {
-                Attribute::Graph(graph) => casts(graph, note),
-                Attribute::Graphs(graphs) => graphs.iter().for_each(|graph| casts(graph, note)),
-                _ => {}
-            }
+        subgraphs(node).for_each(|inner| casts(inner, note));
+    }
+}
+
+/// Nodes that it computes otherwise than ONNX defines them.
+fn wrong(graph: &Graph, lacks: &mut Vec<(String, String)>) {
+    for node in &graph.nodes {
+        if node.domain.is_empty() && node.op == "NonMaxSuppression" {
+            let why = "NonMaxSuppression, for which rten takes the box around two boxes as their union, and of each box the \
+                       best class alone";
+            let name = if node.name.is_empty() { &node.op } else { &node.name };
+            lacks.push((name.clone(), why.to_owned()));
         }
+        subgraphs(node).for_each(|inner| wrong(inner, lacks));
     }
 }
 
