@@ -47,3 +47,9 @@ for path in sorted(p for p in CORPUS.rglob("*") if p.is_file() and p.suffix != "
         put("gguf", name, content)
     elif "safetensors" in name:
         put("safetensors", name, content)
+
+# Graphs are seeds of what is done to them, nets of what they become.
+for path in sorted((FUZZ / "corpus" / "onnx").glob("*")):
+    put("graph", path.name, path.read_bytes())
+for path in sorted((FUZZ.parent / "tests/oracles/caffe").glob("*.prototxt")):
+    put("lower", path.name, path.read_bytes())
