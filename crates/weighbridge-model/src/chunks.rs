@@ -96,6 +96,10 @@ impl Tensor {
                 let wide = |e: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*e)) << 16);
                 values.extend(elements.iter().map(|e| f64::from(wide(e))));
             }
+            DType::F16 => {
+                let (elements, _) = chunk.bytes.as_chunks::<2>();
+                values.extend(elements.iter().map(|e| dtype::half(u16::from_le_bytes(*e))));
+            }
             _ => {
                 let elements = chunk.bytes.chunks_exact(self.dtype.chunk_bytes());
                 values.extend(elements.map(|e| dtype::to_f64(self.dtype, e)));

@@ -134,7 +134,9 @@ impl FloatFormat {
         }
         let e = exponent(x).max(self.min_exponent());
         let quantum = exp2(e - self.mantissa_bits as i32);
-        let rounded = (x / quantum).round_ties_even() * quantum;
+        // A quotient of at most 54 bits, ties to even: beyond 2^52 a sum has no bits behind the point. Zero keeps its sign.
+        const WHOLE: f64 = 1.5 * (1u64 << 52) as f64;
+        let rounded = ((x / quantum + WHOLE - WHOLE) * quantum).copysign(x);
         if rounded.abs() > self.max_finite() { f64::INFINITY.copysign(x) } else { rounded }
     }
 
@@ -217,6 +219,27 @@ pub fn exponent(x: f64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ties_go_to_the_even_neighbour_and_zeros_keep_their_sign() {
+        for format in [F16, BF16, F8_E4M3] {
+            let step = format.min_subnormal();
+            for (x, rounded) in [(0.5, 0.0), (1.5, 2.0), (2.5, 2.0), (0.51, 1.0), (1.0, 1.0)] {
+                assert_eq!(
+                    format.round(x * step).to_bits(),
+                    (rounded * step).to_bits(),
+                    "{} {x}",
+                    format.name
+                );
+                assert_eq!(
+                    format.round(-x * step).to_bits(),
+                    (-rounded * step).to_bits(),
+                    "{} -{x}",
+                    format.name
+                );
+            }
+        }
+    }
 
     #[test]
     fn limits_are_those_of_the_specifications() {

@@ -8,7 +8,7 @@ mod onnx;
 use std::fmt;
 
 pub use blocks::{BlockType, Field};
-pub use convert::{push, to_f64, to_integer};
+pub use convert::{half, push, to_f64, to_integer};
 pub use format::{
     BF16, F4_E2M1, F8_E4M3, F8_E4M3FNUZ, F8_E5M2, F8_E5M2FNUZ, F16, F32, FloatFormat, Specials, TF32,
     exponent,
