@@ -2,24 +2,9 @@
 
 use weighbridge_graph::build::Builder;
 use weighbridge_graph::passes::{Choice, simplify};
-use weighbridge_model::{DType, Dim, Graph, Model, Program, Value, ValueId};
+use weighbridge_model::{Model, Value, ValueId};
 
-fn model(shape: &[u64], build: impl FnOnce(&mut Builder<'_>, ValueId) -> Vec<ValueId>) -> Model {
-    let mut model = Model { format: "onnx", ..Model::default() };
-    let program = Program { ir_version: Some(8), ..Program::default() };
-    let opsets = vec![(String::new(), 17)];
-    let mut graph = Graph { opsets, program: Some(Box::new(program)), ..Graph::default() };
-    let mut builder = Builder::new(&mut model, &mut graph);
-    let x = builder.value("x");
-    let value = &mut builder.graph.values[x.0 as usize];
-    value.dtype = Some(DType::F32);
-    value.shape = Some(shape.iter().map(|&n| Dim::Known(n)).collect());
-    builder.graph.inputs.push(x);
-    let outputs = build(&mut builder, x);
-    builder.graph.outputs.extend(outputs);
-    model.graph = Some(graph);
-    model
-}
+use super::model;
 
 fn node(b: &mut Builder<'_>, op: &str, inputs: &[Option<ValueId>]) -> ValueId {
     let output = b.value(&format!("{op}_out"));

@@ -2,25 +2,9 @@
 
 use weighbridge_graph::build::{Builder, in_memory};
 use weighbridge_graph::passes::{Choice, Report, simplify};
-use weighbridge_model::{Attribute, DType, Dim, Graph, GraphValue, Model, Node, Program, Value, ValueId};
+use weighbridge_model::{Attribute, DType, Dim, Graph, GraphValue, Model, Node, Value, ValueId};
 
-/// A model whose graph takes `x`, F32 of this shape, and gives what `build` says.
-fn model(shape: &[u64], build: impl FnOnce(&mut Builder<'_>, ValueId) -> Vec<ValueId>) -> Model {
-    let mut model = Model { format: "onnx", ..Model::default() };
-    let program = Program { ir_version: Some(8), ..Program::default() };
-    let mut graph =
-        Graph { opsets: vec![(String::new(), 17)], program: Some(Box::new(program)), ..Graph::default() };
-    let mut builder = Builder::new(&mut model, &mut graph);
-    let x = builder.value("x");
-    let value = &mut builder.graph.values[x.0 as usize];
-    value.dtype = Some(DType::F32);
-    value.shape = Some(shape.iter().map(|&n| Dim::Known(n)).collect());
-    builder.graph.inputs.push(x);
-    let outputs = build(&mut builder, x);
-    builder.graph.outputs.extend(outputs);
-    model.graph = Some(graph);
-    model
-}
+use super::model;
 
 fn node(builder: &mut Builder<'_>, op: &str, inputs: &[ValueId], attributes: Vec<(&str, Value)>) -> ValueId {
     let output = builder.value(&format!("{op}_out"));
