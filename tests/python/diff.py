@@ -403,6 +403,36 @@ def check_branches(binary, scratch):
     assert changed["first"]["index"] == [3, 2, 0, 1], changed
 
 
+class Shifted(torch.nn.Module):
+    """What stands before a convolution: a scale where it is padded, a scale and a shift where it is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.padded = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.bare = torch.nn.Conv2d(8, 8, 3)
+
+    def forward(self, x):
+        return self.bare(self.padded(x / 6).relu() * 0.25 + 0.5)
+
+
+def check_before(binary, scratch):
+    """What stands before a convolution is found where it was folded into it, with its weights as constants or not."""
+    torch.manual_seed(3)
+    net = Shifted().eval()
+    torch.onnx.export(net, torch.randn(1, 3, 16, 16), scratch / "net.onnx", dynamo=False, do_constant_folding=False)
+    model = onnx.load(scratch / "net.onnx")
+    for weight in model.graph.initializer:
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], [weight.name], value=weight))
+    del model.graph.initializer[:]
+    onnx.save(model, scratch / "constants.onnx")
+    folded = ["simplify", str(scratch / "net.onnx"), "-o", str(scratch / "folded.onnx")]
+    subprocess.run([binary, *folded], check=True, capture_output=True)
+    for source in ("net.onnx", "constants.onnx"):
+        found = diff(binary, scratch / source, scratch / "folded.onnx", status=0)
+        folded = [name.removesuffix("@value") for name in by_relation(found)["folded"]]
+        assert {"padded.weight", "bare.weight", "bare.bias"} <= set(folded), (source, by_relation(found))
+
+
 def check_over_time(binary, scratch):
     """A checkpoint of DistributedDataParallel with an average and an optimizer, at three times."""
     torch.manual_seed(2)

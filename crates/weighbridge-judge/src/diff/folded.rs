@@ -54,6 +54,10 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     if folds.is_empty() {
         return Ok(());
     }
+    // What only scales a layer's input leaves its bias as it is, which has been found then.
+    for fold in folds.iter_mut().filter(|fold| fold.after.is_empty()) {
+        fold.bias = fold.bias.filter(|bias| !work.source_done[bias.0 as usize]);
+    }
     let mut suspects: HashMap<usize, Vec<usize>> = HashMap::new();
     for (&target, suspected) in &work.suspected {
         suspects.entry(suspected.source).or_default().push(target);
