@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use weighbridge_graph::precision::{Keep, Taken, taken};
 use weighbridge_measure::{Options, Survival, measure};
 use weighbridge_model::dtype::FloatFormat;
-use weighbridge_model::{Attribute, DType, Error, Graph, Model, Result, Tensor, TensorId, ValueId};
+use weighbridge_model::{DType, Error, Graph, Model, Result, Tensor, TensorId, ValueId};
 
 use crate::precision::{FINE_DB, UNSAFE_DB, magnitude};
 
@@ -114,14 +114,7 @@ pub fn keep(model: &Model, seen: &[Seen], policy: &Policy, progress: &(dyn Fn(u6
 
 /// Constants in F32 that nodes compute with.
 fn constants(model: &Model, graph: &Graph, taken: &HashMap<ValueId, Taken>) -> Vec<(ValueId, TensorId)> {
-    let mut constants = graph.initializers.clone();
-    for node in graph.nodes.iter().filter(|node| node.op == "Constant") {
-        if let (Some(Some(value)), Some((_, Attribute::Tensor(tensor)))) =
-            (node.outputs.first(), node.attributes.first())
-        {
-            constants.push((*value, *tensor));
-        }
-    }
+    let mut constants = graph.constants();
     constants
         .retain(|(value, tensor)| taken.contains_key(value) && model.tensor(*tensor).dtype == DType::F32);
     constants

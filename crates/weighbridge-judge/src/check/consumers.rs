@@ -40,7 +40,7 @@ impl<'a> Consumers<'a> {
             for node in &graph.nodes {
                 node.inputs.iter().flatten().for_each(|&id| readers.entry(id).or_default().push(node));
             }
-            given.extend(graph.initializers.iter().copied());
+            given.extend(graph.constants());
         }
         Consumers { model, readers, given }
     }

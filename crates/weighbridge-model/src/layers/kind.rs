@@ -61,7 +61,7 @@ fn add_users<'a>(
     users: &mut HashMap<TensorId, User<'a>>,
 ) {
     let mut tensors = given;
-    tensors.extend(graph.initializers.iter().copied());
+    tensors.extend(graph.constants());
     for node in &graph.nodes {
         let used: Vec<TensorId> =
             node.inputs.iter().flatten().filter_map(|v| tensors.get(v).copied()).collect();
