@@ -481,9 +481,8 @@ fn a_net_may_have_a_hundred_thousand_layers() {
     let model = read_bytes(&text).unwrap();
     assert_eq!(model.graph.unwrap().nodes.len(), 100_000);
     // What is denser than any net has an end.
-    let dense: String = (0..150_000).map(|i| format!("a{i}:1 ")).collect();
-    let dense = format!("layer {{ name: 'l' type: 'Mine' mine_param {{ {dense} }} }}");
-    let error = read_bytes(&dense).unwrap_err().to_string();
+    let dense = format!("layer {{ name: 'l' type: 'Mine' {} }}", "m{a:1}".repeat(200_000));
+    let error = read_bytes(&dense).err().unwrap().to_string();
     assert!(error.contains("settings of a net: "), "{error}");
 }
 
