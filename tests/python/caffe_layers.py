@@ -266,6 +266,8 @@ def arranged():
         there = (i * s + offset % s) + w * s * ((j * s + offset // s) + h * s * (c2 + (c // s**2) * b))
         out[i + w * (j + h * (k + c * b))] = flat[there]
     one("reorg", "Reorg", "reorg_param { stride: 2 }", x, out.reshape(2, 32, 2, 3))
+    back = x.reshape(2, 2, 2, 2, 4, 6).transpose(0, 3, 4, 1, 5, 2).reshape(2, 2, 8, 12)
+    one("reorg back", "Reorg", "reorg_param { stride: 2 reverse: true }", x, back)
     one("shuffle", "ShuffleChannel", "shuffle_channel_param { group: 4 }", x, x[:, [g * 2 + i for i in range(2) for g in range(4)]])
     y = x.reshape(2, 2, 2, 2, 4, 6).transpose(0, 1, 4, 2, 5, 3).reshape(2, 2, 8, 12)
     one("pixel shuffle", "PixelShuffle", "pixelshuffle_param { upscale_factor: 2 }", x, y)

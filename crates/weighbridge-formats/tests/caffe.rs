@@ -470,6 +470,23 @@ fn limits_hold() {
 }
 
 #[test]
+fn a_net_may_have_a_hundred_thousand_layers() {
+    let layer = |i: usize| {
+        format!(
+            "layer {{ name: 'l{i}' type: 'Power' bottom: 'b{i}' top: 'b{}' power_param {{ scale: 2 }} }}\n",
+            i + 1
+        )
+    };
+    let text: String = (0..100_000).map(layer).collect();
+    let model = read_bytes(&text).unwrap();
+    assert_eq!(model.graph.unwrap().nodes.len(), 100_000);
+    // What is denser than any net has an end.
+    let dense = format!("layer {{ name: 'l' type: 'Mine' {} }}", "m{a:1}".repeat(200_000));
+    let error = read_bytes(&dense).err().unwrap().to_string();
+    assert!(error.contains("settings of a net: "), "{error}");
+}
+
+#[test]
 fn a_folder_is_its_weights_with_nets_for_company() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("net.caffemodel"), net(&[layer("l", "PReLU", &[blob(&[2])])])).unwrap();

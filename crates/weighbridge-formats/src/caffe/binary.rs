@@ -59,7 +59,7 @@ impl Reader {
     /// Nothing read yet, of a file of `len` bytes.
     pub(super) fn new(len: u64, limits: &Limits) -> Self {
         let blobs = Blobs::new(len, limits);
-        Reader { net: Net::default(), blobs, budget: Budget::default(), layers: most_layers(len), seen: 0 }
+        Reader { net: Net::default(), blobs, budget: Budget::of(len), layers: most_layers(len), seen: 0 }
     }
 
     /// Whether there may be one more layer.

@@ -7,19 +7,28 @@ use weighbridge_model::{Error, Place, Result, Value};
 use super::schema::{Entry, Kind};
 use crate::protobuf::{Field, Message, Wire};
 
-/// Most settings and numbers in one file: a hundred times what large nets have.
-const VALUES: u64 = 1 << 20;
+/// Settings and numbers that any file may have: a hundred times what large nets have.
+const FEW: u64 = 1 << 20;
+
+/// Most settings and numbers in one file, which take half a gigabyte: nets of 300,000 layers.
+const MOST: u64 = 1 << 24;
 
 /// What a name counts as, for the memory that it takes.
 const NAME: u64 = 8;
 
 /// Counts what memory is kept for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budget {
     values: u64,
+    allowed: u64,
 }
 
 impl Budget {
+    /// For a file of so many bytes: one value for each, so that memory is in proportion to the file.
+    pub(super) fn of(bytes: u64) -> Self {
+        Budget { values: 0, allowed: bytes.clamp(FEW, MOST) }
+    }
+
     /// Counts one more value.
     pub(super) fn take(&mut self, place: impl FnOnce() -> Place) -> Result<()> {
         self.take_many(1, place)
@@ -27,8 +36,8 @@ impl Budget {
 
     fn take_many(&mut self, values: u64, place: impl FnOnce() -> Place) -> Result<()> {
         self.values += values;
-        if self.values > VALUES {
-            let (asked, allowed) = (self.values, VALUES);
+        if self.values > self.allowed {
+            let (asked, allowed) = (self.values, self.allowed);
             return Err(Error::Limit { place: place(), what: "settings of a net", asked, allowed });
         }
         Ok(())

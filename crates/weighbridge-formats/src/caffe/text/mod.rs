@@ -32,8 +32,8 @@ pub(super) fn read(source: &Source) -> Result<Vec<(String, Value)>> {
         return Err(Error::Limit { place: source.place(0), what: "bytes of a text net", asked, allowed });
     }
     let bytes = source.window(0, source.len())?;
-    let mut parser =
-        Parser { lexer: Lexer::new(source, &bytes), ahead: None, budget: Budget::default(), source };
+    let budget = Budget::of(source.len());
+    let mut parser = Parser { lexer: Lexer::new(source, &bytes), ahead: None, budget, source };
     parser.message(None, DEPTH)
 }
 

@@ -206,20 +206,31 @@ fn four(job: &Job<'_, '_>) -> Result<(weighbridge_model::ValueId, [u64; 4])> {
 }
 
 /// YOLO's Reorg: blocks of space become channels, in darknet's order, which reads the bottom as one of fewer channels
-/// and larger planes.
+/// and larger planes; `reverse` undoes it where the sizes are those of such a top.
 pub(super) fn reorg(job: &mut Job<'_, '_>) -> Result<()> {
     let (x, [n, c, h, w]) = four(job)?;
     let s = job.layer.count("reorg_param", "stride")?;
-    if job.layer.flag("reorg_param", "reverse", false)? {
-        return Err(job.layer.unsupported("reverse: true"));
-    }
-    if c % (s * s) != 0 || h % s != 0 || w % s != 0 {
+    let reverse = job.layer.flag("reorg_param", "reverse", false)?;
+    let square = s.checked_mul(s).filter(|&n| n > 0 && c % n == 0);
+    let Some(square) = square.filter(|_| reverse || h % s == 0 && w % s == 0) else {
         return Err(job.layer.malformed(format!("a stride of {s} for [{n}, {c}, {h}, {w}]")));
+    };
+    let few = c / square;
+    if reverse {
+        job.choose("in darknet's order, whose blocks are the outer part of a channel's number");
+        let attributes = vec![("blocksize", Value::Int(s as i64)), ("mode", Value::Str("DCR".to_owned()))];
+        let y = job.emit(
+            "DepthToSpace",
+            &[x],
+            attributes,
+            vec![n, few, h.saturating_mul(s), w.saturating_mul(s)],
+        )?;
+        return job.finish(0, y);
     }
     job.choose("in darknet's order, which is not that of SpaceToDepth");
-    let x = job.reshape(x, &[n, c / (s * s), h, s, w, s])?;
+    let x = job.reshape(x, &[n, few, h, s, w, s])?;
     let x = job.transpose(x, &[0, 3, 5, 1, 2, 4])?;
-    let y = job.reshape(x, &[n, c * s * s, h / s, w / s])?;
+    let y = job.reshape(x, &[n, c * square, h / s, w / s])?;
     job.finish(0, y)
 }
 
