@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import weigh
 from caffe_net import Net
 
@@ -125,6 +126,40 @@ def nets():
         yield f"weights {case}", INPUT + conv("num_output: 2 kernel_size: 3 bias_term: false"), data, says
 
 
+# Layers that ONNX has no equal of: of a type that is not known, and with a setting that cannot be expressed.
+UNEQUAL = {
+    "Python": layer("Python", 'python_param { module: "m" layer: "L" }'),
+    "ReLU": layer("ReLU") + layer("Python", 'python_param { module: "m" }', bottom="y", top="z", name="two"),
+    "DetectionOutput": (
+        'layer { name: "p" type: "PriorBox" bottom: "data" bottom: "data" top: "p" prior_box_param { min_size: 4 } }\n'
+        'layer { name: "l" type: "Flatten" bottom: "data" top: "l" }\n'
+        'input: "loc" input_shape { dim: 1 dim: 256 } input: "conf" input_shape { dim: 1 dim: 128 }\n'
+        'layer { name: "one" type: "DetectionOutput" bottom: "loc" bottom: "conf" bottom: "p" top: "y" '
+        "detection_output_param { num_classes: 2 nms_param { nms_threshold: 0.6 eta: 0.9 } keep_top_k: 4 } }\n"
+    ),
+}
+
+
+def kept(binary, folder):
+    """What is not kept, as a node of the domain `caffe`, where that is allowed, or not refused where it is not."""
+    text, out = folder / "kept.prototxt", folder / "kept.onnx"
+    for kind, layers in UNEQUAL.items():
+        text.write_text(INPUT + layers)
+        command = [str(binary), "convert", str(text), "-o", str(out), "--force"]
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        if refused.returncode != 2 or not ("one" in refused.stderr or "two" in refused.stderr):
+            yield f"{kind}: exit {refused.returncode}: {refused.stderr[:300]}"
+        allowed = subprocess.run([*command, "--allow-unknown"], capture_output=True, text=True, timeout=SECONDS)
+        if allowed.returncode:
+            yield f"{kind}, allowed: {allowed.stderr[:300]}"
+            continue
+        model = onnx.load(out)
+        domains = {(node.op_type, node.domain) for node in model.graph.node}
+        wanted = (kind, "caffe") if kind != "ReLU" else ("Relu", "")
+        if wanted not in domains or "caffe" not in {opset.domain for opset in model.opset_import}:
+            yield f"{kind}: {domains}"
+
+
 def main():
     parser = argparse.ArgumentParser()
     weigh.add_argument(parser)
@@ -150,6 +185,9 @@ def main():
                 if fault:
                     wrong += 1
                     print(f"{case}, {way}: {fault}")
+        for fault in kept(binary, folder):
+            wrong += 1
+            print(f"kept: {fault}")
     print(f"caffe_hostile: {cases} nets, {runs} runs, {wrong} wrong")
     return 1 if wrong or not runs else 0
 

@@ -11,7 +11,16 @@ pub(super) const DOMAIN: &str = "caffe";
 pub(super) fn kept(job: &mut Job<'_, '_>) -> Result<()> {
     let sizes = job.bottoms.iter().all(|bottom| job.work.shapes.contains_key(bottom));
     let why = if sizes { "its type has no equal here" } else { "its bottoms have no sizes that are known" };
+    kept_for(job, why)
+}
+
+/// As [`kept`], for this reason.
+pub(super) fn kept_for(job: &mut Job<'_, '_>, why: &str) -> Result<()> {
     job.choose(format!("stays a node of the domain '{DOMAIN}': {why}"));
+    let opsets = &mut job.work.build.graph.opsets;
+    if opsets.iter().all(|(domain, _)| domain != DOMAIN) {
+        opsets.push((DOMAIN.to_owned(), 1));
+    }
     let mut attributes = Vec::new();
     for (name, attribute) in &job.layer.node().attributes {
         if let Attribute::Value(value) = attribute {

@@ -261,10 +261,20 @@ impl State {
         // Where a bottom's sizes are open, so are all that follow from them.
         let no_sizes = !sized && !bottoms.is_empty();
         let rule = if no_sizes && options.allow_unknown { keep::kept } else { rule };
+        let nodes = work.build.graph.nodes.len();
         let mut job = Job { work, layer, bottoms, tops: tops.clone() };
         let done = match no_sizes && !options.allow_unknown {
             true => job.sizeless(),
             false => rule(&mut job).and_then(|()| job.gives_all(&tops)),
+        };
+        let done = match done {
+            // What its rule had made of it until then is read by nothing, and goes.
+            Err(Error::Unsupported { what, .. }) if options.allow_unknown => {
+                job.work.build.graph.nodes.truncate(nodes);
+                job.work.made.retain(|made| !tops.contains(made));
+                keep::kept_for(&mut job, &what)
+            }
+            done => done,
         };
         let left = gives.iter().zip(&tops).filter(|(_, top)| !job.work.made.contains(top));
         self.open.extend(left.map(|(version, _)| *version));
@@ -274,7 +284,8 @@ impl State {
             self.first.get_or_insert(fault);
             return;
         }
-        let ignored = if table::fate(layer.kind).is_some() { layer.ignored() } else { Vec::new() };
+        let stays = job.work.build.graph.nodes.last().is_some_and(|node| node.domain == keep::DOMAIN);
+        let ignored = if table::fate(layer.kind).is_some() && !stays { layer.ignored() } else { Vec::new() };
         let said = ignored.iter().filter(|name| !preprocess::tells(name));
         let said: Vec<&str> = said.map(String::as_str).collect();
         if !said.is_empty() {
